@@ -1,0 +1,271 @@
+// Package record defines what whyrestart writes down: one Record for every
+// container stop and every stall, with the diagnosis, the log tail and the keys
+// that make storing and telling it idempotent.
+//
+// The JSON of these types is the public schema "whyrestart/v1": a field's name
+// and meaning never change, fields may be added. Fields that are empty are left
+// out, except those of a stop that are meaningful when zero. A time that the
+// container runtime did not know (null, or the epoch of 1970) is the zero
+// time.Time here, is left out of the JSON, and is never computed with.
+//
+// The package imports the standard library alone.
+package record
+
+import (
+	"slices"
+	"time"
+)
+
+// Schema names the version of the JSON that Record and Document marshal to.
+const Schema = "whyrestart/v1"
+
+// Kind tells the two things a Record can be about.
+type Kind string
+
+const (
+	// KindStop is the end of one container instance.
+	KindStop Kind = "stop"
+	// KindStall is a container or pod that cannot start, become ready or go away.
+	KindStall Kind = "stall"
+)
+
+// ContainerType tells in which of a pod's container lists a container stands.
+type ContainerType string
+
+const (
+	// App is a regular container (spec.containers).
+	App ContainerType = "app"
+	// Init is an init container that runs to completion before the regular ones.
+	Init ContainerType = "init"
+	// Sidecar is an init container with restartPolicy Always (KEP-753).
+	Sidecar ContainerType = "sidecar"
+	// Ephemeral is a debug container added to a running pod.
+	Ephemeral ContainerType = "ephemeral"
+)
+
+// Category separates what is broken from what was meant to happen.
+type Category string
+
+const (
+	// Failure means that the workload is broken.
+	Failure Category = "failure"
+	// Disruption means that the cluster moved or interrupted the workload.
+	Disruption Category = "disruption"
+	// Lifecycle means that somebody wanted the stop: a rollout, a deletion, a finished job.
+	Lifecycle Category = "lifecycle"
+)
+
+// Confidence tells how well a cause is proven.
+type Confidence string
+
+const (
+	// Confirmed means that an API fact says so, and is quoted as evidence.
+	Confirmed Confidence = "confirmed"
+	// Likely means that a documented mechanism fits; competing explanations are named.
+	Likely Confidence = "likely"
+	// Unknown means that the API does not carry the cause; what is missing is named.
+	Unknown Confidence = "unknown"
+)
+
+// Record is one stop or one stall.
+type Record struct {
+	Kind      Kind   `json:"kind"`
+	ID        string `json:"id"`
+	Cluster   string `json:"cluster,omitempty"`
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	PodUID    string `json:"podUID"`
+	Node      string `json:"node,omitempty"`
+	// Container is empty where the finding is about the pod as a whole.
+	Container     string        `json:"container,omitempty"`
+	ContainerType ContainerType `json:"containerType,omitempty"`
+	// Workload is the root owner; nil where it could not be resolved.
+	Workload *Workload `json:"workload,omitempty"`
+
+	*Stop
+	*Stall
+
+	// ObservedAt is the watcher's clock when the stop or stall was first seen.
+	ObservedAt time.Time `json:"observedAt,omitzero"`
+
+	Category Category `json:"category"`
+	// WillRestart tells whether the kubelet starts this container again; nil where that cannot be told.
+	WillRestart *bool `json:"willRestart,omitempty"`
+	// BackOffSeconds is the delay before the next start as the kubelet's own message states it, in seconds.
+	BackOffSeconds int64 `json:"backOffSeconds,omitempty"`
+
+	Diagnosis Diagnosis `json:"diagnosis"`
+	Log       *Log      `json:"log,omitempty"`
+}
+
+// Workload names the root owner of a pod, such as a Deployment, a CronJob or a custom kind.
+type Workload struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// Stop holds what is known of the end of one container instance.
+type Stop struct {
+	// Epoch counts the resets of the restart count that were seen before this instance.
+	Epoch int `json:"epoch,omitempty"`
+	// Ordinal is the restart count while this instance ran: the first instance has ordinal 0.
+	Ordinal int `json:"ordinal"`
+	// RestartCount is the restart count that the pod's status showed when the stop was seen.
+	RestartCount int `json:"restartCount"`
+	// MissedBefore is the number of instances that ended between the previous recorded
+	// stop of this container and this one, of which only the count is known.
+	MissedBefore int `json:"missedBefore"`
+	// MissedAfter and MissedUntil bound the time in which the missed ones ended, where known.
+	MissedAfter time.Time `json:"missedAfter,omitzero"`
+	MissedUntil time.Time `json:"missedUntil,omitzero"`
+	// ExitObserved is true where the API reported the end, by a terminated state or at
+	// least by a restart count that moved on; false where the pod was gone before that.
+	ExitObserved bool `json:"exitObserved"`
+	// BeforeWatch is true where the stop happened before the watch of this cluster began.
+	BeforeWatch bool `json:"beforeWatch"`
+
+	// ExitCode is nil where no terminated state was seen for this instance.
+	ExitCode *int32 `json:"exitCode,omitempty"`
+	// Signal is the signal that the exit code stands for by convention (128+n); see diagnosis
+	// for whether a signal really was the cause.
+	Signal      string    `json:"signal,omitempty"`
+	Reason      string    `json:"reason,omitempty"`
+	Message     string    `json:"message,omitempty"`
+	ContainerID string    `json:"containerID,omitempty"`
+	Image       string    `json:"image,omitempty"`
+	ImageID     string    `json:"imageID,omitempty"`
+	StartedAt   time.Time `json:"startedAt,omitzero"`
+	FinishedAt  time.Time `json:"finishedAt,omitzero"`
+	// RanSeconds is FinishedAt minus StartedAt in whole seconds; nil where either is unknown.
+	RanSeconds *int64 `json:"ranSeconds,omitempty"`
+}
+
+// Stall holds what is known of a container or pod that cannot go on.
+type Stall struct {
+	Begin time.Time `json:"begin,omitzero"`
+	End   time.Time `json:"end,omitzero"`
+}
+
+// Diagnosis says why, and what that rests on.
+type Diagnosis struct {
+	// Cause is a stable snake_case code.
+	Cause string `json:"cause"`
+	// Detail refines the cause; also a stable code.
+	Detail     string     `json:"detail,omitempty"`
+	Confidence Confidence `json:"confidence"`
+	// Summary is one plain sentence.
+	Summary      string        `json:"summary"`
+	Evidence     []Evidence    `json:"evidence,omitempty"`
+	Alternatives []Alternative `json:"alternatives,omitempty"`
+	RuledOut     []Alternative `json:"ruledOut,omitempty"`
+	Missing      []Missing     `json:"missing,omitempty"`
+	Next         []NextStep    `json:"next,omitempty"`
+	RulesVersion string        `json:"rulesVersion,omitempty"`
+}
+
+// Evidence quotes one fact of the API.
+type Evidence struct {
+	// Source is the kind of reading: pod-status, pod-spec, event, node, log, owner, history.
+	Source string `json:"source"`
+	// Object is the object's kind and namespaced name, as "Pod shop/checkout-1".
+	Object string    `json:"object,omitempty"`
+	UID    string    `json:"uid,omitempty"`
+	Field  string    `json:"field,omitempty"`
+	Value  string    `json:"value"`
+	Time   time.Time `json:"time,omitzero"`
+}
+
+// Alternative names another cause, and why it stays possible or is ruled out.
+type Alternative struct {
+	Cause string `json:"cause"`
+	Why   string `json:"why"`
+}
+
+// Missing names a reading that would have helped, and why there is none.
+type Missing struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
+
+// NextStep is something for a person to do; whyrestart never runs Command.
+type NextStep struct {
+	Text    string `json:"text"`
+	Command string `json:"command,omitempty"`
+}
+
+// LogInstance tells whose log a captured tail is.
+type LogInstance string
+
+const (
+	// LogProven means that the container IDs before and after the read show that the
+	// lines are those of the stopped instance.
+	LogProven LogInstance = "proven"
+	// LogProbable means that another restart during the read cannot be excluded.
+	LogProbable LogInstance = "probable"
+)
+
+// Log is the captured, redacted tail of a stopped instance's log.
+type Log struct {
+	Lines    []string    `json:"lines,omitempty"`
+	Instance LogInstance `json:"instance,omitempty"`
+	// Truncated tells that earlier output was left out.
+	Truncated bool `json:"truncated,omitempty"`
+	// Redactions counts the values that were replaced.
+	Redactions int `json:"redactions,omitempty"`
+	// Missing says why there are no lines, in the API's words where it gave any.
+	Missing string `json:"missing,omitempty"`
+}
+
+// Document is the one JSON document that "analyze -o json" and its relatives print.
+type Document struct {
+	Schema   string   `json:"schema"`
+	Findings []Record `json:"findings"`
+	Coverage Coverage `json:"coverage"`
+}
+
+// Coverage says what was looked at, and what could not be seen.
+type Coverage struct {
+	Pods   int   `json:"pods"`
+	Stops  int   `json:"stops"`
+	Missed int   `json:"missed"`
+	Gaps   []Gap `json:"gaps,omitempty"`
+	// Missing names what could not be read: a forbidden resource, a damaged file.
+	Missing []Missing `json:"missing,omitempty"`
+}
+
+// Gap is a stretch of time in which the watch saw nothing.
+type Gap struct {
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+	// Scope is what was not seen, such as a namespace; empty for everything watched.
+	Scope string `json:"scope,omitempty"`
+	Why   string `json:"why"`
+}
+
+// Clone returns a copy of r that shares no memory with it that either may write to.
+func (r Record) Clone() Record {
+	if r.Workload != nil {
+		w := *r.Workload
+		r.Workload = &w
+	}
+	if r.Stop != nil {
+		s := *r.Stop
+		r.Stop = &s
+	}
+	if r.Stall != nil {
+		s := *r.Stall
+		r.Stall = &s
+	}
+	if r.Log != nil {
+		l := *r.Log
+		l.Lines = slices.Clone(l.Lines)
+		r.Log = &l
+	}
+	d := &r.Diagnosis
+	d.Evidence = slices.Clone(d.Evidence)
+	d.Alternatives = slices.Clone(d.Alternatives)
+	d.RuledOut = slices.Clone(d.RuledOut)
+	d.Missing = slices.Clone(d.Missing)
+	d.Next = slices.Clone(d.Next)
+	return r
+}
