@@ -1,0 +1,426 @@
+// Package slim reads the protobuf wire bytes of a Kubernetes v1.Pod straight
+// into the detector's view of it, and skips everything else.
+//
+// It promises to give what the full decoder followed by detect.FromPod gives,
+// for every message that the full decoder accepts: fields that occur twice,
+// embedded messages in pieces, a status before its spec, fields of a newer API.
+// Bytes that are no message give an error, never a panic, and never an
+// allocation larger than the bytes themselves could justify. What it returns
+// shares no memory with the bytes.
+//
+// The field numbers are those of k8s.io/api/core/v1/generated.proto and
+// k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto; Kubernetes never reuses
+// a number.
+package slim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// Pod is the detector's view of a pod with what a reflector needs of it.
+type Pod struct {
+	View detect.Pod
+	// ResourceVersion is the server's own text of it.
+	ResourceVersion string
+	// InitialEventsEnd tells that the object is the bookmark that ends the initial
+	// events of a streaming list (metav1.InitialEventsAnnotationKey).
+	InitialEventsEnd bool
+}
+
+// Field numbers.
+const (
+	podMetadata = 1
+	podSpec     = 2
+	podStatus   = 3
+
+	metaName            = 1
+	metaNamespace       = 3
+	metaUID             = 5
+	metaResourceVersion = 6
+	metaDeletion        = 9
+	metaAnnotations     = 12
+
+	specInitContainers = 20
+
+	containerName          = 1
+	containerRestartPolicy = 24
+
+	statusPhase      = 1
+	statusMessage    = 3
+	statusContainers = 8
+	statusInit       = 10
+	statusEphemeral  = 13
+
+	csName         = 1
+	csState        = 2
+	csLastState    = 3
+	csRestartCount = 5
+	csContainerID  = 8
+
+	stateWaiting    = 1
+	stateRunning    = 2
+	stateTerminated = 3
+
+	waitingReason = 1
+
+	termExitCode    = 1
+	termReason      = 3
+	termMessage     = 4
+	termStartedAt   = 5
+	termFinishedAt  = 6
+	termContainerID = 7
+
+	timeSeconds = 1
+)
+
+const (
+	policyAlways  = "Always"
+	reasonBackOff = "CrashLoopBackOff"
+
+	// initialEventsEnd is the map entry "k8s.io/initial-events-end": "true" as every
+	// protobuf encoder writes it, key before value.
+	initialEventsEnd = "\x0a\x19k8s.io/initial-events-end\x12\x04true"
+)
+
+// Decode reads the wire bytes of a v1.Pod, without the Kubernetes envelope, into
+// p, of which nothing remains.
+func Decode(data []byte, p *detect.Pod) error {
+	var s Pod
+	err := s.Unmarshal(data)
+	*p = s.View
+	return err
+}
+
+// Unmarshal reads the wire bytes of a v1.Pod, without the Kubernetes envelope,
+// into p, of which nothing remains.
+func (p *Pod) Unmarshal(data []byte) error {
+	*p = Pod{}
+	var d decoder
+	if err := d.pod(data, p); err != nil {
+		return fmt.Errorf("decode pod: %w", err)
+	}
+	return nil
+}
+
+// decoder holds what is known of a pod before all of it is read.
+type decoder struct {
+	phase, message []byte
+	// sidecars are the names of the init containers that run as sidecars.
+	sidecars [][]byte
+	// n counts the statuses of each list.
+	n [lists]int
+}
+
+// The container statuses' lists in the order of the view.
+const (
+	listInit = iota
+	listApp
+	listEphemeral
+	lists
+)
+
+// pod reads in two turns, because the view wants the init containers first and
+// the wire has them after the regular ones: the first counts, the second fills.
+func (d *decoder) pod(data []byte, p *Pod) error {
+	f := fields{b: data}
+	for f.next() {
+		var err error
+		switch f.num {
+		case podMetadata:
+			err = f.message(p.metadata)
+		case podSpec:
+			err = f.message(d.spec)
+		case podStatus:
+			err = f.message(d.status)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	p.View.ResourceVersion = detect.ParseResourceVersion(p.ResourceVersion)
+	p.View.Rejected = len(d.message) > 0 && detect.Rejected(string(d.phase), string(d.message))
+
+	total := d.n[listInit] + d.n[listApp] + d.n[listEphemeral]
+	if total == 0 {
+		return nil
+	}
+	all := make([]detect.Container, total)
+	at := [lists]int{0, d.n[listInit], d.n[listInit] + d.n[listApp]}
+	f = fields{b: data}
+	for f.next() {
+		if f.num != podStatus {
+			continue
+		}
+		if err := d.containers(f.data, all, &at); err != nil {
+			return err
+		}
+	}
+	p.View.Containers = all
+	return nil
+}
+
+func (p *Pod) metadata(data []byte) error {
+	f := fields{b: data}
+	for f.next() {
+		var err error
+		switch f.num {
+		case metaName:
+			err = f.string(&p.View.Name)
+		case metaNamespace:
+			err = f.string(&p.View.Namespace)
+		case metaUID:
+			err = f.string(&p.View.UID)
+		case metaResourceVersion:
+			err = f.string(&p.ResourceVersion)
+		case metaDeletion:
+			p.View.Deleting = true
+			err = f.expect(typeBytes)
+		case metaAnnotations:
+			if string(f.data) == initialEventsEnd {
+				p.InitialEventsEnd = true
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+// spec collects the names of the sidecars.
+func (d *decoder) spec(data []byte) error {
+	f := fields{b: data}
+	for f.next() {
+		if f.num != specInitContainers {
+			continue
+		}
+		if err := f.message(d.initContainer); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (d *decoder) initContainer(data []byte) error {
+	var name, policy []byte
+	f := fields{b: data}
+	for f.next() {
+		var err error
+		switch f.num {
+		case containerName:
+			err = f.bytes(&name)
+		case containerRestartPolicy:
+			err = f.bytes(&policy)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if string(policy) == policyAlways {
+		d.sidecars = append(d.sidecars, name)
+	}
+	return f.err
+}
+
+// status counts the container statuses and reads what concerns the pod as a whole.
+func (d *decoder) status(data []byte) error {
+	f := fields{b: data}
+	for f.next() {
+		var err error
+		switch f.num {
+		case statusPhase:
+			err = f.bytes(&d.phase)
+		case statusMessage:
+			err = f.bytes(&d.message)
+		case statusInit, statusContainers, statusEphemeral:
+			d.n[list(f.num)]++
+			err = f.expect(typeBytes)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func list(num int32) int {
+	switch num {
+	case statusInit:
+		return listInit
+	case statusContainers:
+		return listApp
+	default:
+		return listEphemeral
+	}
+}
+
+// containers fills in the container statuses of one piece of the pod's status.
+// What this reads again was found sound by the first turn.
+func (d *decoder) containers(data []byte, all []detect.Container, at *[lists]int) error {
+	f := fields{b: data}
+	for f.next() {
+		switch f.num {
+		case statusInit, statusContainers, statusEphemeral:
+		default:
+			continue
+		}
+		l := list(f.num)
+		c := &all[at[l]]
+		at[l]++
+		if err := container(f.data, c); err != nil {
+			return err
+		}
+		switch l {
+		case listApp:
+			c.Type = record.App
+		case listEphemeral:
+			c.Type = record.Ephemeral
+		default:
+			c.Type = d.initType(c.Name)
+		}
+	}
+	return f.err
+}
+
+// initType tells a sidecar from an init container that runs to completion.
+func (d *decoder) initType(name string) record.ContainerType {
+	for _, s := range d.sidecars {
+		if string(s) == name {
+			return record.Sidecar
+		}
+	}
+	return record.Init
+}
+
+// container reads a ContainerStatus.
+func container(data []byte, c *detect.Container) error {
+	var now, last state
+	f := fields{b: data}
+	for f.next() {
+		var err error
+		switch f.num {
+		case csName:
+			err = f.string(&c.Name)
+		case csState:
+			err = f.message(now.read)
+		case csLastState:
+			err = f.message(last.read)
+		case csRestartCount:
+			err = f.int32(&c.RestartCount)
+		case csContainerID:
+			err = f.string(&c.ContainerID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.Running = now.running
+	c.BackOff = string(now.waiting) == reasonBackOff
+	c.State, c.Last = now.terminated, last.terminated
+	return f.err
+}
+
+// state is a ContainerState that may come in pieces.
+type state struct {
+	running    bool
+	waiting    []byte
+	terminated *detect.Terminated
+}
+
+func (s *state) read(data []byte) error {
+	f := fields{b: data}
+	for f.next() {
+		var err error
+		switch f.num {
+		case stateWaiting:
+			err = f.message(s.readWaiting)
+		case stateRunning:
+			s.running = true
+			err = f.expect(typeBytes)
+		case stateTerminated:
+			if s.terminated == nil {
+				s.terminated = new(detect.Terminated)
+			}
+			if err = f.expect(typeBytes); err == nil {
+				err = terminated(f.data, s.terminated)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (s *state) readWaiting(data []byte) error {
+	f := fields{b: data}
+	for f.next() {
+		if f.num != waitingReason {
+			continue
+		}
+		if err := f.bytes(&s.waiting); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func terminated(data []byte, t *detect.Terminated) error {
+	f := fields{b: data}
+	for f.next() {
+		var err error
+		switch f.num {
+		case termExitCode:
+			err = f.int32(&t.ExitCode)
+		case termReason:
+			err = f.string(&t.Reason)
+		case termMessage:
+			var m []byte
+			err = f.bytes(&m)
+			t.MessageSum = detect.Sum64(m)
+		case termStartedAt:
+			err = f.time(&t.StartedAt)
+		case termFinishedAt:
+			err = f.time(&t.FinishedAt)
+		case termContainerID:
+			err = f.string(&t.ContainerID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+// time reads a metav1.Time. One that occurs twice is replaced, not merged, an
+// empty one is null, and nanoseconds are ignored, all as in metav1.Time.Unmarshal
+// (apimachinery pkg/apis/meta/v1/time_proto.go).
+func (f *fields) time(t *time.Time) error {
+	if err := f.expect(typeBytes); err != nil {
+		return err
+	}
+	*t = time.Time{}
+	if len(f.data) == 0 {
+		return nil
+	}
+	var sec int64
+	g := fields{b: f.data}
+	for g.next() {
+		if g.num != timeSeconds {
+			continue
+		}
+		if err := g.expect(typeVarint); err != nil {
+			return err
+		}
+		sec = int64(g.v)
+	}
+	*t = detect.KnownTime(time.Unix(sec, 0))
+	return g.err
+}
