@@ -3,6 +3,7 @@ package detect
 import (
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +22,9 @@ type Pod struct {
 	ResourceVersion uint64
 	// Deleting is true once the pod has a deletionTimestamp.
 	Deleting bool
-	// Rejected is true for a pod that the kubelet refused to admit: none of its containers ever ran.
+	// Finished is true once the pod's phase is Succeeded or Failed.
+	Finished bool
+	// Rejected is true for a pod that the kubelet refused to admit.
 	Rejected bool
 	// Containers holds the pod's container statuses: init ones first, then the
 	// regular and the ephemeral ones, each in the order of the status.
@@ -35,7 +38,9 @@ type Container struct {
 	RestartCount int32
 	// ContainerID is that of the newest instance; empty where the kubelet knows none.
 	ContainerID string
-	Running     bool
+	// Running is true for state.running; StartedAt is its start.
+	Running   bool
+	StartedAt time.Time
 	// BackOff is true while the container waits in CrashLoopBackOff.
 	BackOff bool
 	// State and Last are the terminated states of status.state and status.lastState, nil where there is none.
@@ -67,6 +72,7 @@ func FromPod(p *corev1.Pod) Pod {
 		Namespace: p.Namespace,
 		Name:      p.Name,
 		Deleting:  p.DeletionTimestamp != nil,
+		Finished:  p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
 		Rejected:  Rejected(string(p.Status.Phase), p.Status.Message),
 	}
 	v.ResourceVersion = ParseResourceVersion(p.ResourceVersion)
@@ -90,9 +96,10 @@ func FromPod(p *corev1.Pod) Pod {
 }
 
 // Rejected tells from a pod's phase and status message that the kubelet refused
-// to admit it, so that none of its containers ever ran.
+// to admit it. Such a pod may still have run before: a kubelet that restarts admits
+// its pods anew.
 func Rejected(phase, message string) bool {
-	return phase == string(corev1.PodFailed) && len(message) >= len(rejectedPrefix) && message[:len(rejectedPrefix)] == rejectedPrefix
+	return phase == string(corev1.PodFailed) && strings.HasPrefix(message, rejectedPrefix)
 }
 
 // ParseResourceVersion returns the resource version as a number, 0 where it is not one.
@@ -134,6 +141,9 @@ func fromStatus(s *corev1.ContainerStatus, t record.ContainerType) Container {
 		Running:      s.State.Running != nil,
 		State:        fromTerminated(s.State.Terminated),
 		Last:         fromTerminated(s.LastTerminationState.Terminated),
+	}
+	if r := s.State.Running; r != nil {
+		c.StartedAt = KnownTime(r.StartedAt.Time)
 	}
 	if w := s.State.Waiting; w != nil {
 		c.BackOff = w.Reason == reasonBackOff

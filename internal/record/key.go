@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"time"
 )
 
 // ContainerKey identifies a container of one pod, whatever the pod's name.
@@ -64,12 +65,23 @@ type Mark struct {
 	// Accounted is the number of instances of this epoch that are recorded or counted
 	// as missed: every ordinal below it is.
 	Accounted int
-	// LastID and PrevID are checksums of the container IDs of the instances that were
-	// recorded last and before that; 0 where there was none.
-	LastID, PrevID uint64
+	// RestartCount is the newest restart count that was seen.
+	RestartCount int
+	// Checksums of container IDs, 0 where there was none: of the instance that was live, of
+	// the one that was recorded last, of the one before that, and of the last one whose end
+	// the runtime itself reported.
+	CurrentID, LastID, PrevID, RealID uint64
 	// LastSum is a checksum of the terminated state that was recorded last, to tell a
-	// second sighting from a relabelled one.
+	// second sighting from a relabelled one; 0 where none was seen.
 	LastSum uint64
+	// LastSynthetic is true where that state was the kubelet's stand-in for one it could not find.
+	LastSynthetic bool
+	// LastFinished is when that instance ended, zero where unknown.
+	LastFinished time.Time
+	// LastMissed and LastBeforeWatch are the stop's MissedBefore and BeforeWatch, which a
+	// new label for it repeats.
+	LastMissed      int
+	LastBeforeWatch bool
 	// ResourceVersion is the newest of the pod that was seen, 0 where it is not a number.
 	ResourceVersion uint64
 }
