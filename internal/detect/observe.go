@@ -28,7 +28,7 @@ func (o *observation) run() {
 	for _, d := range s.deaths[:s.n] {
 		o.death(d)
 	}
-	if s.live != 0 && !cs.knows(s.live) && o.repeats(n, s.live) {
+	if s.live != 0 && !cs.knows(s.live) && cs.repeats(n, s.live) {
 		o.reset(n)
 	}
 	if s.ended > int64(cs.accounted) {
@@ -60,11 +60,11 @@ func (o *observation) death(d death) {
 		if d.ordinal >= int64(cs.accounted) {
 			o.emit(d)
 		}
-	case d.ordinal == int64(cs.accounted)-1 && cs.lastID == 0:
+	case d.ordinal == int64(cs.accounted)-1 && cs.accounted > 0 && cs.lastID == 0:
 		// It was recorded by its count alone, or by a stand-in.
 		cs.lastID = d.id
 		o.refine(d)
-	case o.repeats(d.ordinal, d.id):
+	case cs.repeats(d.ordinal, d.id):
 		if f := d.t.FinishedAt; !f.IsZero() && f.Unix() < cs.lastFinished {
 			return // older than the last recorded one: counted then
 		}
@@ -78,8 +78,7 @@ func (o *observation) death(d death) {
 
 // repeats tells that an unknown instance has an ordinal that is taken: the restart
 // count fell back, or stayed although the instance changed.
-func (o *observation) repeats(ordinal int64, id uint64) bool {
-	cs := o.state
+func (cs *containerState) repeats(ordinal int64, id uint64) bool {
 	if ordinal < int64(cs.accounted) {
 		return true
 	}

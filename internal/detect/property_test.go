@@ -191,7 +191,7 @@ func (w *watcher) remove(p *corev1.Pod) {
 func (w *watcher) expectNothing(p *corev1.Pod) {
 	v := FromPod(p)
 	if r := w.d.Observe(&v, false); len(r.Stops) > 0 {
-		w.t.Fatalf("a status that was seen gave %+v", r.Stops)
+		w.t.Fatalf("a status that was seen gave %+v%s", r.Stops, w.history(r.Stops[0].Name))
 	}
 }
 

@@ -71,15 +71,16 @@ func read(c *Container, p *Pod, cs *containerState) (s sighting) {
 
 	case !c.Running && c.ContainerID == "" && cs.running && n == int64(cs.accounted):
 		// The runtime lost the instance that was running, and the count was not raised.
-		if last != nil && last.synthetic() {
-			s.add(n, last, true, "")
+		if last != nil && (last.synthetic() || !cs.knows(Sum64(last.ContainerID))) {
+			s.add(n, last, true, last.ContainerID)
 		}
 		s.ended = n + 1
 
 	case last != nil && !c.Running && c.ContainerID == "":
-		// The runtime knows no instance: the count is that of an earlier status.
-		ordinal := n - 1
-		if !last.synthetic() && c.BackOff {
+		// The runtime knows no instance: state and count are those of an earlier status, when
+		// lastState was the newest instance or the one before it.
+		ordinal, id := n-1, Sum64(last.ContainerID)
+		if id != 0 && (c.BackOff || !cs.knows(id) && cs.repeats(n-1, id)) {
 			ordinal = n
 		}
 		s.add(max(ordinal, 0), last, true, last.ContainerID)
