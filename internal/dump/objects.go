@@ -1,0 +1,174 @@
+package dump
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// Objects holds the newest state of the objects that were read, and the tails of
+// their logs. It stands for the cluster: it resolves owners (pipeline.OwnerResolver)
+// and reads logs (pipeline.LogReader). It may be used from several goroutines.
+type Objects struct {
+	mu     sync.RWMutex
+	byUID  map[types.UID]Object
+	owners map[ownerKey]owner
+	logs   map[logKey]record.Log
+	// about holds the events by the object that they are about; nil until asked for.
+	about map[types.UID][]*corev1.Event
+}
+
+var (
+	_ pipeline.OwnerResolver = (*Objects)(nil)
+	_ pipeline.LogReader     = (*Objects)(nil)
+)
+
+// NewObjects returns an empty set.
+func NewObjects() *Objects {
+	return &Objects{
+		byUID:  make(map[types.UID]Object),
+		owners: make(map[ownerKey]owner),
+		logs:   make(map[logKey]record.Log),
+	}
+}
+
+// Put adds an object, or replaces an older state of it; a state that is older than the
+// one that is held is ignored. The object must not be written to afterwards.
+func (o *Objects) Put(obj Object) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if have, ok := o.byUID[obj.GetUID()]; ok && newer(have, obj) {
+		return
+	}
+	o.byUID[obj.GetUID()] = obj
+	o.about = nil
+	o.putOwner(obj)
+}
+
+// newer tells whether a is a newer state than b. Without comparable versions the one
+// that came later is.
+func newer(a, b Object) bool {
+	va, vb := detect.ParseResourceVersion(a.GetResourceVersion()), detect.ParseResourceVersion(b.GetResourceVersion())
+	return va != 0 && vb != 0 && va > vb
+}
+
+// Remove takes an object out that was deleted. What it says about owners is kept:
+// pods outlive the ReplicaSet that made them.
+func (o *Objects) Remove(obj Object) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.byUID, obj.GetUID())
+	o.about = nil
+}
+
+// Apply takes an event of a replay in.
+func (o *Objects) Apply(e Event) {
+	switch {
+	case e.Object == nil:
+	case e.Type == Deleted:
+		o.Remove(e.Object)
+	default:
+		o.Put(e.Object)
+	}
+}
+
+// Len returns the number of objects.
+func (o *Objects) Len() int {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return len(o.byUID)
+}
+
+// EventsAbout returns the events whose object has this UID, in the order of their
+// resource versions and names.
+func (o *Objects) EventsAbout(uid types.UID) []*corev1.Event {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.about == nil {
+		o.about = make(map[types.UID][]*corev1.Event)
+		for _, obj := range o.byUID {
+			if e, ok := obj.(*corev1.Event); ok {
+				o.about[e.InvolvedObject.UID] = append(o.about[e.InvolvedObject.UID], e)
+			}
+		}
+		for _, events := range o.about {
+			slices.SortFunc(events, compareVersions[*corev1.Event])
+		}
+	}
+	return slices.Clone(o.about[uid])
+}
+
+func compareVersions[T Object](a, b T) int {
+	return cmp.Or(
+		cmp.Compare(detect.ParseResourceVersion(a.GetResourceVersion()), detect.ParseResourceVersion(b.GetResourceVersion())),
+		compareNames(a, b),
+	)
+}
+
+func compareNames[T Object](a, b T) int {
+	return cmp.Or(
+		cmp.Compare(a.GetNamespace(), b.GetNamespace()),
+		cmp.Compare(a.GetName(), b.GetName()),
+		cmp.Compare(a.GetUID(), b.GetUID()),
+	)
+}
+
+// All returns the objects of one type, such as *corev1.Pod, by namespace and name.
+func All[T Object](o *Objects) []T {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	var all []T
+	for _, obj := range o.byUID {
+		if t, ok := obj.(T); ok {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, compareNames[T])
+	return all
+}
+
+// ByUID returns the object of this type and UID.
+func ByUID[T Object](o *Objects, uid types.UID) (T, bool) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	t, ok := o.byUID[uid].(T)
+	return t, ok
+}
+
+// ByName returns the object of this type and name, the newest where there are several;
+// the namespace of a Node is empty.
+func ByName[T Object](o *Objects, namespace, name string) (T, bool) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	var best T
+	found := false
+	for _, obj := range o.byUID {
+		t, ok := obj.(T)
+		if ok && t.GetNamespace() == namespace && t.GetName() == name && (!found || compareVersions(t, best) > 0) {
+			best, found = t, true
+		}
+	}
+	return best, found
+}
+
+// Replace hands all pods to the sink, as the list of a live source would.
+func (o *Objects) Replace(sink pipeline.Sink, scope string) {
+	pods := All[*corev1.Pod](o)
+	shown := make([]pipeline.Object, len(pods))
+	var newest string
+	var highest uint64
+	for i, pod := range pods {
+		shown[i] = podObject(pod)
+		if v := shown[i].View.ResourceVersion; v > highest {
+			highest, newest = v, pod.ResourceVersion
+		}
+	}
+	sink.Replace(scope, shown, newest)
+}
