@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/whyrestart/whyrestart/test/cluster/internal/account"
 	"github.com/whyrestart/whyrestart/test/cluster/internal/cluster"
 	"github.com/whyrestart/whyrestart/test/cluster/internal/cri"
@@ -28,7 +30,7 @@ const usage = `usage: cluster COMMAND [ARGUMENT...]
   env                        print how a shell reaches the cluster: eval "$(cluster env)"
 
   kill-container NAMESPACE POD CONTAINER [SIGNAL]
-                             send a signal by its number, 9 unless given, to a container's first process
+                             send a signal, KILL unless given, to the first process of a container
   kill-sandbox NAMESPACE POD kill the process that holds the namespaces of a pod
   restart-runtime            end containerd and everything in pods at once, like a power cut, and start again
   restart-containerd         kill containerd alone and start it again
@@ -98,13 +100,13 @@ func run(ctx context.Context, args []string) error {
 		printEnv(c)
 		return nil
 	case name == "kill-container" && (len(args) == 3 || len(args) == 4):
-		number := int(syscall.SIGKILL)
+		number := syscall.SIGKILL
 		if len(args) == 4 {
-			if number, err = strconv.Atoi(args[3]); err != nil {
-				return fmt.Errorf("read the number of the signal: %w", err)
+			if number, err = parseSignal(args[3]); err != nil {
+				return err
 			}
 		}
-		return c.KillContainer(ctx, args[0], args[1], args[2], syscall.Signal(number))
+		return c.KillContainer(ctx, args[0], args[1], args[2], number)
 	case name == "kill-sandbox" && len(args) == 2:
 		return c.KillSandbox(ctx, args[0], args[1])
 	case name == "account" && len(args) == 0:
@@ -155,6 +157,18 @@ func findSource() (string, error) {
 			return "", fmt.Errorf("find the source of the cluster: %s is not in its repository", start)
 		}
 	}
+}
+
+// parseSignal reads KILL, SIGKILL or 9.
+func parseSignal(name string) (syscall.Signal, error) {
+	if number, err := strconv.Atoi(name); err == nil {
+		return syscall.Signal(number), nil
+	}
+	number := unix.SignalNum("SIG" + strings.TrimPrefix(name, "SIG"))
+	if number == 0 {
+		return 0, fmt.Errorf("no signal is called %q", name)
+	}
+	return number, nil
 }
 
 func up(ctx context.Context, c *cluster.Cluster) error {

@@ -86,8 +86,9 @@ func (b *Builder) programs() []program {
 			what:    "the programs of the images",
 			inputs:  []string{"pause/main.go", "misbehave/main.go", "misbehave/program.go", "misbehave/verbs.go"},
 			outputs: []string{"pause", "misbehave"},
-			args:    []string{"build", "-ldflags", "-s -w", "-o", b.Bin() + "/", "./pause", "./misbehave"},
-			env:     []string{"CGO_ENABLED=0"},
+			// A panic prints paths of its source; they are not to be those of a machine.
+			args: []string{"build", "-v", "-trimpath", "-ldflags", "-s -w", "-o", b.Bin() + "/", "./pause", "./misbehave"},
+			env:  []string{"CGO_ENABLED=0"},
 		},
 	}
 }

@@ -107,14 +107,16 @@ type node struct {
 		Taints []taint `json:"taints"`
 	} `json:"spec"`
 	Status struct {
-		Conditions []struct {
-			Type          string    `json:"type"`
-			Status        string    `json:"status"`
-			Message       string    `json:"message"`
-			LastHeartbeat time.Time `json:"lastHeartbeatTime"`
-		} `json:"conditions"`
-		Addresses []address `json:"addresses"`
+		Conditions []condition `json:"conditions"`
+		Addresses  []address   `json:"addresses"`
 	} `json:"status"`
+}
+
+type condition struct {
+	Type          string    `json:"type"`
+	Status        string    `json:"status"`
+	Message       string    `json:"message"`
+	LastHeartbeat time.Time `json:"lastHeartbeatTime"`
 }
 
 type taint struct {
@@ -135,22 +137,27 @@ func (a *api) node(ctx context.Context) (node, error) {
 	return n, err
 }
 
-// ready returns nil if the node said after since that it is ready.
+// ready returns nil if the node said after since that it is ready and pods can
+// be scheduled to it.
 func (n node) ready(since time.Time) error {
-	for _, condition := range n.Status.Conditions {
-		if condition.Type != "Ready" {
-			continue
-		}
-		// Times in the API have whole seconds.
-		if condition.LastHeartbeat.Before(since.Truncate(time.Second)) {
-			return fmt.Errorf("node %s has not reported since %s", Node, since.Format(time.TimeOnly))
-		}
-		if condition.Status != "True" {
-			return fmt.Errorf("node %s is not ready: %s", Node, condition.Message)
-		}
-		return nil
+	i := slices.IndexFunc(n.Status.Conditions, func(c condition) bool { return c.Type == "Ready" })
+	if i < 0 {
+		return fmt.Errorf("node %s has not said whether it is ready", Node)
 	}
-	return fmt.Errorf("node %s has not said whether it is ready", Node)
+	ready := n.Status.Conditions[i]
+	// Times in the API have whole seconds.
+	if ready.LastHeartbeat.Before(since.Truncate(time.Second)) {
+		return fmt.Errorf("node %s has not reported since %s", Node, since.Format(time.TimeOnly))
+	}
+	if ready.Status != "True" {
+		return fmt.Errorf("node %s is not ready: %s", Node, ready.Message)
+	}
+	for _, t := range n.Spec.Taints {
+		if t.Key == "node.kubernetes.io/not-ready" || t.Key == "node.kubernetes.io/unreachable" {
+			return fmt.Errorf("node %s still has the taint %s", Node, t.Key)
+		}
+	}
+	return nil
 }
 
 // initialize does what the cloud provider of an ordinary node would: it gives

@@ -44,6 +44,10 @@ const (
 	cgroupRoot  = "whyrestart-test"
 )
 
+// maxStateLength is what containerd allows the folder of its sockets, whose
+// names are long and may not exceed a limit of the kernel, less "/s".
+const maxStateLength = 40
+
 // Options say where a cluster keeps its things.
 type Options struct {
 	State    string    // what belongs to one run
@@ -73,6 +77,8 @@ func New(o Options) (*Cluster, error) {
 	// in it is deleted, so it had better be a folder of its own.
 	if state := filepath.Clean(o.State); filepath.Dir(state) == "/" {
 		return nil, fmt.Errorf("the state folder %s is a folder of the system", state)
+	} else if len(state) > maxStateLength {
+		return nil, fmt.Errorf("the state folder %s is longer than %d characters, which leaves no room for the names of sockets", state, maxStateLength)
 	}
 	return &Cluster{
 		state:    filepath.Clean(o.State),

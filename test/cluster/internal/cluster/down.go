@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,7 +43,7 @@ func (c *Cluster) clean(ctx context.Context) error {
 	}
 	// Unmounting comes before everything that deletes files: what is mounted
 	// may belong to somebody else.
-	for _, remove := range []func() error{c.unmount, removeNetwork, removeCgroups, c.removeLogLinks, c.removeFiles} {
+	for _, remove := range []func() error{c.unmount, removeNetwork, removeCgroups, c.removeStrays, c.removeFiles} {
 		if err := remove(); err != nil {
 			return err
 		}
@@ -106,7 +108,7 @@ func removeNetwork() error {
 	device := filepath.Join("/sys/class/net", bridge)
 	ports, err := os.ReadDir(filepath.Join(device, "brif"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return removeCachedResults()
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("list the ports of the bridge: %w", err)
@@ -118,46 +120,63 @@ func removeNetwork() error {
 	if output, err := exec.Command("ip", "link", "delete", bridge).CombinedOutput(); err != nil {
 		return fmt.Errorf("delete the bridge %s: %w: %s", bridge, err, output)
 	}
-	return removeCachedResults()
+	return nil
 }
 
-// removeCachedResults deletes what the network library remembers of each pod in
-// a folder that cannot be configured.
-func removeCachedResults() error {
-	results, err := filepath.Glob("/var/lib/cni/results/" + networkName + "-*")
-	if err != nil {
-		return fmt.Errorf("list the results of the network plugins: %w", err)
-	}
-	for _, result := range results {
-		if err := os.Remove(result); err != nil {
-			return fmt.Errorf("delete a result of the network plugins: %w", err)
+// removeStrays deletes what the parts put into folders that cannot be configured.
+func (c *Cluster) removeStrays() error {
+	for _, stray := range []struct {
+		pattern string
+		ours    func(name string) bool
+	}{
+		// The kubelet links the log of each container.
+		{"/var/log/containers/*", c.linksHere},
+		// The network library remembers each pod.
+		{"/var/lib/cni/results/*", c.mentionsHere},
+		// Device plugins look for the kubelet here and nowhere else, so that
+		// two kubelets on a machine could not both have one.
+		{"/var/lib/kubelet/device-plugins/kubelet.sock", isAbandoned},
+	} {
+		names, err := filepath.Glob(stray.pattern)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", stray.pattern, err)
 		}
+		for _, name := range names {
+			if !stray.ours(name) {
+				continue
+			}
+			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("delete what a part left: %w", err)
+			}
+		}
+	}
+	// The innermost first; one that is not empty belongs to others, too.
+	for _, dir := range []string{
+		"/var/log/containers", "/var/lib/cni/results", "/var/lib/cni", "/var/lib/kubelet/device-plugins", "/var/lib/kubelet",
+	} {
+		_ = os.Remove(dir)
 	}
 	return nil
 }
 
-// removeLogLinks deletes the links that the kubelet makes outside of its folder,
-// one for each container.
-func (c *Cluster) removeLogLinks() error {
-	const dir = "/var/log/containers"
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+func (c *Cluster) linksHere(name string) bool {
+	target, err := os.Readlink(name)
+	return err == nil && strings.HasPrefix(target, c.state+"/")
+}
+
+func (c *Cluster) mentionsHere(name string) bool {
+	content, err := os.ReadFile(name)
+	return err == nil && bytes.Contains(content, []byte(`"`+c.state+"/"))
+}
+
+// isAbandoned reports whether nobody listens on a socket.
+func isAbandoned(name string) bool {
+	conn, err := net.Dial("unix", name)
 	if err != nil {
-		return fmt.Errorf("list the links to logs: %w", err)
+		return errors.Is(err, syscall.ECONNREFUSED)
 	}
-	for _, entry := range entries {
-		link := filepath.Join(dir, entry.Name())
-		target, err := os.Readlink(link)
-		if err != nil || !strings.HasPrefix(target, c.state+"/") {
-			continue
-		}
-		if err := os.Remove(link); err != nil {
-			return fmt.Errorf("delete a link to a log: %w", err)
-		}
-	}
-	return nil
+	conn.Close()
+	return false
 }
 
 // records are what Down leaves behind, relative to the state folder, and the

@@ -24,6 +24,15 @@ state = "{{.State}}/containerd.state"
 [grpc]
   address = "{{.Socket}}"
 
+[plugins.'io.containerd.shim.v1.manager']
+  socket_dir = "{{.State}}/s"
+
+[plugins.'io.containerd.internal.v1.opt']
+  path = "{{.State}}/opt"
+
+[plugins.'io.containerd.nri.v1.nri']
+  disable = true
+
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "overlayfs"
   [plugins.'io.containerd.cri.v1.images'.pinned_images]
@@ -58,7 +67,7 @@ authentication:
 authorization: {mode: AlwaysAllow}
 containerRuntimeEndpoint: unix://{{.Socket}}
 podLogsDir: {{.State}}/pods
-volumePluginDir: {{.State}}/kubelet/volumeplugins
+volumePluginDir: {{.State}}/volumeplugins
 failCgroupV1: false
 cgroupDriver: cgroupfs
 cgroupRoot: /{{.CgroupRoot}}

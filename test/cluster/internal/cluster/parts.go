@@ -97,6 +97,7 @@ func (c *Cluster) args(p part) []string {
 			"--service-account-private-key-file=" + c.path("pki", "service-account.key"),
 			"--root-ca-file=" + c.path("pki", "ca.crt"),
 			"--use-service-account-credentials",
+			"--flex-volume-plugin-dir=" + c.path("volumeplugins"),
 			"--leader-elect=false", "--secure-port=0",
 			// A node is lost after 20 seconds instead of 50.
 			"--node-monitor-grace-period=20s", "--node-monitor-period=2s",
