@@ -1,0 +1,178 @@
+package kube
+
+import (
+	"context"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+)
+
+// listWatch asks the server for the pods of one scope on behalf of a reflector,
+// and tells the scope of every attempt that fails.
+//
+// The reflector first tries to stream the list (a watch with sendInitialEvents).
+// Where the server cannot do that it falls back to a list, and it does the same
+// where the server could not be reached at all. Here only the first makes it fall
+// back; any other error of the stream is the answer to the list as well, so that
+// an attempt costs one request and is told once.
+type listWatch struct {
+	client        rest.Interface
+	host          string
+	namespace     string
+	labelSelector string
+	fieldSelector string
+	scope         *scope
+
+	mu sync.Mutex
+	// streamErr is the error of a streaming list that the list to come shall return.
+	streamErr error
+	// lists counts the lists under way: a reflector that is told to stop does not wait for them.
+	lists sync.WaitGroup
+}
+
+var (
+	_ cache.ListerWatcher            = (*listWatch)(nil)
+	_ cache.ListerWatcherWithContext = (*listWatch)(nil)
+)
+
+// List and Watch are there because NewReflectorWithOptions takes the older
+// interface; the reflector uses the methods with a context.
+func (l *listWatch) List(o metav1.ListOptions) (runtime.Object, error) {
+	return l.ListWithContext(context.Background(), o)
+}
+
+// Watch is WatchWithContext for the older interface.
+func (l *listWatch) Watch(o metav1.ListOptions) (watch.Interface, error) {
+	return l.WatchWithContext(context.Background(), o)
+}
+
+// ListWithContext lists one page of the pods.
+func (l *listWatch) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	l.lists.Add(1)
+	defer l.lists.Done()
+	if err := l.takeStreamErr(); err != nil {
+		return nil, err
+	}
+	// A reflector begins with resource version 0: any state that some server's cache has,
+	// all in one answer. That may be older than what was recorded before a restart, and
+	// hundreds of megabytes; without a version the list is consistent and comes in pages,
+	// as kubectl's does.
+	if o.ResourceVersion == "0" {
+		o.ResourceVersion = ""
+	}
+	o.LabelSelector, o.FieldSelector = l.labelSelector, l.fieldSelector
+	list, err := l.request(o).Do(ctx).Get()
+	if err != nil {
+		l.scope.trouble(ctx, access(err, l.host, "list", "pods", l.namespace))
+		return nil, err
+	}
+	return list, nil
+}
+
+// WatchWithContext begins a watch.
+func (l *listWatch) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	streaming := o.SendInitialEvents != nil && *o.SendInitialEvents
+	o.Watch = true
+	o.LabelSelector, o.FieldSelector = l.labelSelector, l.fieldSelector
+	w, err := l.request(o).Watch(ctx)
+	switch {
+	case err == nil && streaming:
+		return l.tap(ctx, w), nil // what is wrong is over once the list is complete
+	case err == nil:
+		l.scope.fine()
+		return l.tap(ctx, w), nil
+	case streaming && cannotStream(err):
+		return nil, err
+	case streaming && (apierrors.IsResourceExpired(err) || apierrors.IsGone(err)):
+		// The reflector asks again at once, for the newest state.
+		l.scope.trouble(ctx, access(err, l.host, "watch", "pods", l.namespace))
+		return nil, err
+	}
+	told := access(err, l.host, "watch", "pods", l.namespace)
+	l.scope.trouble(ctx, told)
+	if streaming {
+		// The text of it only: for "connection refused" and 429 the reflector would wait, deaf
+		// to its context, and try the stream again (reflector.go, watchList).
+		l.setStreamErr(told)
+		return nil, &streamError{told}
+	}
+	return nil, err
+}
+
+// streamError hides what an error is from the reflector.
+type streamError struct{ hidden error }
+
+func (e *streamError) Error() string { return e.hidden.Error() }
+
+// cannotStream tells that the server does not know streaming lists: those without
+// the WatchList feature find "sendInitialEvents" or "resourceVersionMatch" of a
+// watch invalid (apimachinery pkg/apis/meta/internalversion/validation).
+func cannotStream(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
+}
+
+func (l *listWatch) request(o metav1.ListOptions) *rest.Request {
+	return l.client.Get().
+		NamespaceIfScoped(l.namespace, l.namespace != "").
+		Resource("pods").
+		VersionedParams(&o, metav1.ParameterCodec)
+}
+
+func (l *listWatch) setStreamErr(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.streamErr = err
+}
+
+func (l *listWatch) takeStreamErr() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.streamErr
+	l.streamErr = nil
+	return err
+}
+
+// tap passes the events of w on and tells the scope of the errors among them,
+// which the reflector only logs.
+func (l *listWatch) tap(ctx context.Context, w watch.Interface) watch.Interface {
+	t := &tapped{Interface: w, events: make(chan watch.Event), done: make(chan struct{})}
+	go t.run(func(e watch.Event) {
+		l.scope.trouble(ctx, access(apierrors.FromObject(e.Object), l.host, "watch", "pods", l.namespace))
+	})
+	return t
+}
+
+type tapped struct {
+	watch.Interface
+	events chan watch.Event
+	done   chan struct{}
+	once   sync.Once
+}
+
+// ResultChan returns the events.
+func (t *tapped) ResultChan() <-chan watch.Event { return t.events }
+
+// Stop ends the watch.
+func (t *tapped) Stop() {
+	t.once.Do(func() { close(t.done) })
+	t.Interface.Stop()
+}
+
+func (t *tapped) run(failed func(watch.Event)) {
+	defer close(t.events)
+	for e := range t.Interface.ResultChan() {
+		if e.Type == watch.Error {
+			failed(e)
+		}
+		select {
+		case t.events <- e:
+		case <-t.done:
+			return
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package kube
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+
+	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/slim"
+)
+
+// pod stands in for corev1.Pod in the scheme of a watch: it decodes to the
+// detector's view, and keeps the whole of the bytes only where that view shows
+// something that stopped.
+type pod struct {
+	slim slim.Pod
+	// raw is a copy of the bytes, nil where they are not needed; the stream reuses the
+	// buffer that it hands to Unmarshal.
+	raw []byte
+	// text tells that raw is JSON.
+	text bool
+}
+
+// podList stands in for corev1.PodList.
+type podList struct {
+	metav1.ListMeta `json:"metadata"`
+	Items           []*pod `json:"items"`
+}
+
+var (
+	_ runtime.Object            = (*pod)(nil)
+	_ runtime.Object            = (*podList)(nil)
+	_ metav1.ObjectMetaAccessor = (*pod)(nil)
+	_ json.Unmarshaler          = (*pod)(nil)
+)
+
+// newCodecs returns the codecs of a private scheme in which a v1 Pod is a pod.
+func newCodecs() serializer.CodecFactory {
+	v1 := schema.GroupVersion{Version: "v1"}
+	scheme := runtime.NewScheme()
+	scheme.AddKnownTypeWithName(v1.WithKind("Pod"), &pod{})
+	scheme.AddKnownTypeWithName(v1.WithKind("PodList"), &podList{})
+	metav1.AddToGroupVersion(scheme, v1)
+	return serializer.NewCodecFactory(scheme)
+}
+
+// Reset and Unmarshal are what the protobuf serializer asks of an object
+// (apimachinery pkg/runtime/serializer/protobuf/protobuf.go, unmarshaler).
+func (p *pod) Reset() { *p = pod{} }
+
+// Unmarshal reads a v1.Pod.
+func (p *pod) Unmarshal(data []byte) error {
+	if err := p.slim.Unmarshal(data); err != nil {
+		return err
+	}
+	p.raw, p.text = nil, false
+	if wantsFull(&p.slim.View) {
+		p.raw = bytes.Clone(data)
+	}
+	return nil
+}
+
+// UnmarshalJSON reads a v1.Pod of a server that does not speak protobuf.
+func (p *pod) UnmarshalJSON(data []byte) error {
+	var full corev1.Pod
+	if err := json.Unmarshal(data, &full); err != nil {
+		return err
+	}
+	*p = pod{slim: slim.Pod{
+		View:             detect.FromPod(&full),
+		ResourceVersion:  full.ResourceVersion,
+		InitialEventsEnd: full.Annotations[metav1.InitialEventsAnnotationKey] == "true",
+	}}
+	if wantsFull(&p.slim.View) {
+		p.raw, p.text = bytes.Clone(data), true
+	}
+	return nil
+}
+
+// wantsFull tells whether the detector may find a stop in v, as pipeline.Object.Full
+// puts it.
+func wantsFull(v *detect.Pod) bool {
+	if v.Deleting {
+		return true
+	}
+	for i := range v.Containers {
+		if c := &v.Containers[i]; c.State != nil || c.Last != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pod) object() pipeline.Object {
+	o := pipeline.Object{View: p.slim.View}
+	if p.raw != nil {
+		o.Full = p.full
+	}
+	return o
+}
+
+func (p *pod) full() (*corev1.Pod, error) {
+	full := new(corev1.Pod)
+	var err error
+	if p.text {
+		err = json.Unmarshal(p.raw, full)
+	} else {
+		err = full.Unmarshal(p.raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decode pod %s/%s: %w", p.slim.View.Namespace, p.slim.View.Name, err)
+	}
+	full.TypeMeta = metav1.TypeMeta{} // which only JSON carries
+	return full, nil
+}
+
+// GetObjectMeta returns what a reflector asks for. It is made when asked for,
+// since an ObjectMeta in every object would be larger than all the rest.
+func (p *pod) GetObjectMeta() metav1.Object {
+	m := &metav1.ObjectMeta{
+		Namespace:       p.slim.View.Namespace,
+		Name:            p.slim.View.Name,
+		ResourceVersion: p.slim.ResourceVersion,
+	}
+	if p.slim.InitialEventsEnd {
+		m.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
+	}
+	return m
+}
+
+// GetObjectKind returns a kind that cannot be set: the type says it.
+func (p *pod) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject copies what may be written to; the bytes never are.
+func (p *pod) DeepCopyObject() runtime.Object {
+	q := *p
+	q.slim.View.Containers = slices.Clone(p.slim.View.Containers)
+	return &q
+}
+
+// Field numbers of a PodList (k8s.io/api/core/v1/generated.proto).
+const (
+	listMetadata = 1
+	listItems    = 2
+)
+
+// Reset empties the list.
+func (l *podList) Reset() { *l = podList{} }
+
+// Unmarshal reads a v1.PodList.
+func (l *podList) Unmarshal(data []byte) error {
+	for len(data) > 0 {
+		num, typ, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return fmt.Errorf("decode list of pods: %w", protowire.ParseError(n))
+		}
+		data = data[n:]
+		if typ != protowire.BytesType {
+			if n = protowire.ConsumeFieldValue(num, typ, data); n < 0 {
+				return fmt.Errorf("decode list of pods: %w", protowire.ParseError(n))
+			}
+			data = data[n:]
+			continue
+		}
+		value, n := protowire.ConsumeBytes(data)
+		if n < 0 {
+			return fmt.Errorf("decode list of pods: %w", protowire.ParseError(n))
+		}
+		data = data[n:]
+		switch num {
+		case listMetadata:
+			if err := l.ListMeta.Unmarshal(value); err != nil {
+				return fmt.Errorf("decode list of pods: %w", err)
+			}
+		case listItems:
+			p := new(pod)
+			if err := p.Unmarshal(value); err != nil {
+				return err
+			}
+			l.Items = append(l.Items, p)
+		}
+	}
+	return nil
+}
+
+// GetObjectKind returns a kind that cannot be set: the type says it.
+func (l *podList) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject copies the list; its pods are never written to.
+func (l *podList) DeepCopyObject() runtime.Object {
+	c := &podList{Items: slices.Clone(l.Items)}
+	l.ListMeta.DeepCopyInto(&c.ListMeta)
+	return c
+}
