@@ -1,0 +1,166 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// This family: the exit code, asked last, since it says how a process ended and
+// rarely why. Codes of 128+n stand for signal n by convention only.
+
+// initCompleted: an init container that did its work.
+func initCompleted(e *evidence.Evidence) *answer {
+	if e.Container.Type != record.Init || !e.Stop.HasExitCode || e.Stop.ExitCode != 0 || e.Stop.Reason == "OOMKilled" {
+		return nil
+	}
+	return completed(e, "The init container finished its work.")
+}
+
+// exitZero: the program ended itself, with success.
+func exitZero(e *evidence.Evidence) *answer {
+	s := e.Stop
+	if !s.HasExitCode || s.ExitCode != 0 {
+		return nil
+	}
+	if e.Container.Type == record.Ephemeral || e.Container.Type == record.App && (policy(e) == "Never" || policy(e) == "OnFailure") {
+		return completed(e, "The container finished its work.")
+	}
+	return undecided(e)
+}
+
+func completed(e *evidence.Evidence, summary string) *answer {
+	return &answer{category: record.Lifecycle, cause: "completed", confidence: record.Confirmed, summary: summary, evidence: exitEvidence(e)}
+}
+
+// exitSignal: the exit code stands for a signal.
+func exitSignal(e *evidence.Evidence) *answer {
+	s := e.Stop
+	if !s.HasExitCode {
+		return nil
+	}
+	switch s.ExitCode {
+	case 137:
+		a := &answer{
+			category:   record.Failure,
+			cause:      "sigkill_unattributed",
+			confidence: record.Unknown,
+			summary:    "The container ended with exit code 137 (SIGKILL by convention), and nothing in its status says who sent it.",
+			evidence:   exitEvidence(e),
+			alternatives: append(probes(e),
+				record.Alternative{Cause: "oom_killed", Why: "the node's memory ran out, or the runtime did not notice that a limit was hit"},
+				record.Alternative{Cause: "app_exit", Why: "the program may have chosen the code 137 itself, or passed on that of a child"},
+				record.Alternative{Cause: "sandbox_changed", Why: "the events of the pod were not read"}),
+		}
+		return a
+	case 143:
+		return &answer{
+			category:     record.Failure,
+			cause:        "sigterm_unattributed",
+			confidence:   record.Unknown,
+			summary:      "The container ended with exit code 143 (SIGTERM by convention), and nothing in its status says who sent it.",
+			evidence:     exitEvidence(e),
+			alternatives: append(probes(e), unseenKills()...),
+		}
+	case 132, 133, 134, 135, 136, 139, 159:
+		return &answer{
+			category:     record.Failure,
+			cause:        "app_signal",
+			detail:       signalName(s.ExitCode),
+			confidence:   record.Likely,
+			summary:      fmt.Sprintf("The program was ended by %s (exit code %d), a fault of its own by the kernel's judgement.", signalName(s.ExitCode), s.ExitCode),
+			evidence:     exitEvidence(e),
+			alternatives: []record.Alternative{{Cause: "app_exit", Why: "the program may have chosen this exit code itself"}},
+		}
+	}
+	return nil
+}
+
+// exitCode: any other code.
+func exitCode(e *evidence.Evidence) *answer {
+	s := e.Stop
+	if !s.HasExitCode {
+		return nil
+	}
+	a := &answer{
+		category:     record.Failure,
+		confidence:   record.Likely,
+		evidence:     exitEvidence(e),
+		alternatives: []record.Alternative{{Cause: "app_exit", Why: "the program may have chosen this exit code itself"}},
+	}
+	switch s.ExitCode {
+	case 126:
+		a.cause = "command_not_executable"
+		a.summary = "The container ended with exit code 126, by which a shell says that a command could not be executed."
+		return a
+	case 127:
+		a.cause = "command_not_found"
+		a.summary = "The container ended with exit code 127, by which a shell says that it did not find a command, and the loader that it did not find a library."
+		return a
+	}
+	return undecided(e)
+}
+
+// undecided answers "unknown" for an exit code that the program and the kubelet can
+// both be behind: programs answer the kubelet's SIGTERM with any code, 0 included, and
+// only the pod's events tell that it was sent.
+func undecided(e *evidence.Evidence) *answer {
+	own := record.Alternative{Cause: "app_exit", Why: "the program may have ended itself"}
+	if e.Stop.ExitCode == 0 {
+		own.Cause = "app_completed"
+	}
+	return &answer{
+		category:     record.Failure,
+		cause:        "unknown",
+		confidence:   record.Unknown,
+		summary:      fmt.Sprintf("The container ended with exit code %d; whether by itself or because the kubelet stopped it, its status does not say.", e.Stop.ExitCode),
+		evidence:     exitEvidence(e),
+		alternatives: append(append([]record.Alternative{own}, probes(e)...), unseenKills()...),
+		missing:      []record.Missing{{What: "events of the pod", Why: "a Killing or SandboxChanged event would tell; events were not read"}},
+	}
+}
+
+// probes lists the kills that the container's spec makes possible.
+func probes(e *evidence.Evidence) []record.Alternative {
+	var out []record.Alternative
+	c := &e.Container
+	if c.Liveness {
+		out = append(out, record.Alternative{Cause: "liveness_probe", Why: "the container has a liveness probe, and the events of the pod were not read"})
+	}
+	if c.Startup {
+		out = append(out, record.Alternative{Cause: "startup_probe", Why: "the container has a startup probe, and the events of the pod were not read"})
+	}
+	if c.PostStart {
+		out = append(out, record.Alternative{Cause: "post_start_hook", Why: "the container has a postStart hook, and the events of the pod were not read"})
+	}
+	return out
+}
+
+// unseenKills lists kills of any container that only events would show.
+func unseenKills() []record.Alternative {
+	return []record.Alternative{
+		{Cause: "sandbox_changed", Why: "a replaced pod sandbox stops its containers, and the events of the pod were not read"},
+		{Cause: "definition_changed", Why: "a changed image in the running pod restarts the container, and the events of the pod were not read"},
+	}
+}
+
+func signalName(code int32) string {
+	switch code {
+	case 132:
+		return "SIGILL"
+	case 133:
+		return "SIGTRAP"
+	case 134:
+		return "SIGABRT"
+	case 135:
+		return "SIGBUS"
+	case 136:
+		return "SIGFPE"
+	case 139:
+		return "SIGSEGV"
+	case 159:
+		return "SIGSYS"
+	}
+	return ""
+}
