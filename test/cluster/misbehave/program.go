@@ -23,8 +23,7 @@ type program struct {
 	started time.Time
 	onTerm  atomic.Pointer[func()]
 
-	// answers are set before the server they are for starts to listen, or at
-	// least from the one goroutine that runs the script.
+	// The server reads these while the script still changes them.
 	readyFrom atomic.Int64 // nanoseconds after started
 	failure   atomic.Pointer[failure]
 }

@@ -13,10 +13,17 @@ import (
 
 const cgroupMount = "/sys/fs/cgroup"
 
+// unified reports whether the machine has version 2 of cgroups, which has one
+// hierarchy for all controllers.
+func unified() bool {
+	_, err := os.Stat(filepath.Join(cgroupMount, "cgroup.controllers"))
+	return err == nil
+}
+
 // cgroupRoots returns the folder of the cluster in every hierarchy of cgroups:
 // one with version 2, one for each controller with version 1.
 func cgroupRoots() ([]string, error) {
-	if _, err := os.Stat(filepath.Join(cgroupMount, "cgroup.controllers")); err == nil {
+	if unified() {
 		return []string{filepath.Join(cgroupMount, cgroupRoot)}, nil
 	}
 	entries, err := os.ReadDir(cgroupMount)
@@ -40,8 +47,8 @@ func makeCgroups() error {
 	if err != nil {
 		return err
 	}
-	if len(roots) == 1 {
-		// With version 2, a folder has the controllers that its parent hands on.
+	if unified() {
+		// A folder has the controllers that its parent hands on.
 		err := os.WriteFile(filepath.Join(cgroupMount, "cgroup.subtree_control"), []byte("+cpuset +cpu +memory +pids"), 0)
 		if err != nil {
 			return fmt.Errorf("hand the controllers on to the cgroup of the cluster: %w", err)
