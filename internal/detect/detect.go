@@ -14,6 +14,7 @@ package detect
 
 import (
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"time"
 
@@ -56,6 +57,8 @@ type Result struct {
 	Stale bool
 	// Gone are the UIDs of pods of the same namespace and name that this pod replaces.
 	Gone []string
+	// Rejected tells that the kubelet refused to admit the pod, the first time that this is seen.
+	Rejected bool
 }
 
 // Detector holds the memory of all pods that exist. It is not safe for concurrent use.
@@ -70,6 +73,7 @@ type podName struct{ namespace, name string }
 type podState struct {
 	podName
 	version    uint64
+	rejected   bool
 	containers []containerState
 }
 
@@ -110,6 +114,8 @@ func (d *Detector) Observe(p *Pod, history bool) Result {
 		return r
 	}
 	ps.version = max(ps.version, p.ResourceVersion)
+	r.Rejected = p.Rejected && !ps.rejected
+	ps.rejected = p.Rejected
 	for i := range p.Containers {
 		c := &p.Containers[i]
 		cs := ps.container(c.Type, c.Name)
@@ -185,13 +191,17 @@ func (d *Detector) Marks(uid string) []record.Mark {
 	return marks
 }
 
-// Seeded returns the UIDs that Seed was given and that were not observed since: pods
-// that are gone, once everything that exists has been observed.
-func (d *Detector) Seeded() []string {
+// Seeded returns the UIDs of the pods of a namespace (of all, if it is empty) that
+// Seed was given and that were not observed since: they are gone, once everything
+// that exists has been observed.
+func (d *Detector) Seeded(namespace string) []string {
 	uids := make([]string, 0, len(d.marks))
-	for uid := range d.marks {
-		uids = append(uids, uid)
+	for uid, marks := range d.marks {
+		if namespace == "" || marks[0].Namespace == namespace {
+			uids = append(uids, uid)
+		}
 	}
+	slices.Sort(uids)
 	return uids
 }
 

@@ -1,0 +1,108 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// collectTimeout bounds what is spent on one stop's owner and log.
+const collectTimeout = 20 * time.Second
+
+// enqueue hands a finding to the collectors, or, where they are too far behind, says in
+// the record that its log was not captured: detection does not wait. The caller holds mu.
+func (r *Runtime) enqueue(f Finding) {
+	select {
+	case r.collect <- f:
+		r.open[f.Record.ID] = f.Record
+	default:
+		if r.wantsLog(&f) {
+			last := &r.pending.Records[len(r.pending.Records)-1]
+			last.Log = &record.Log{Missing: "not captured: too many containers stopped at the same time"}
+			r.opts.Meter.Captured("skipped")
+		}
+	}
+}
+
+// wantsLog tells whether the log tail of a stop is worth reading: of failures and
+// disruptions of containers that still exist in a pod that does.
+func (r *Runtime) wantsLog(f *Finding) bool {
+	s := f.Record.Stop
+	return r.opts.Logs != nil && s != nil && f.Pod != nil && f.Record.Category != record.Lifecycle && s.ExitObserved && s.ContainerID != ""
+}
+
+func (r *Runtime) collector(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-r.collect:
+			r.complete(ctx, f)
+		}
+	}
+}
+
+// complete collects a record's owner and log, and stores it again with them.
+func (r *Runtime) complete(ctx context.Context, f Finding) {
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+	defer cancel()
+	// The log first: it is what disappears.
+	log := r.captureLog(ctx, &f)
+	var owner *record.Workload
+	var missing *record.Missing
+	if f.Pod != nil && r.opts.Owners != nil {
+		w, err := r.opts.Owners.Workload(ctx, f.Pod)
+		owner = w
+		if err != nil {
+			missing = &record.Missing{What: "owner of the pod", Why: err.Error()}
+		}
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := r.open[f.Record.ID] // the newest form, if it was relabelled meanwhile
+	r.done = append(r.done, rec.ID)
+	defer signal(r.wake)
+	if log == nil && owner == nil && missing == nil {
+		return
+	}
+	rec = rec.Clone()
+	if log != nil {
+		rec.Log = log
+	}
+	if owner != nil {
+		rec.Workload = owner
+	}
+	if missing != nil {
+		rec.Diagnosis.Missing = append(rec.Diagnosis.Missing, *missing)
+	}
+	r.open[rec.ID] = rec
+	r.pending.Records = append(r.pending.Records, rec)
+}
+
+func (r *Runtime) captureLog(ctx context.Context, f *Finding) *record.Log {
+	if !r.wantsLog(f) {
+		return nil
+	}
+	rec := &f.Record
+	log := r.opts.Logs.Tail(ctx, LogRequest{
+		Namespace:   rec.Namespace,
+		Pod:         rec.Pod,
+		PodUID:      rec.PodUID,
+		Container:   rec.Container,
+		ContainerID: rec.ContainerID,
+		StartedAt:   rec.StartedAt,
+		FinishedAt:  rec.FinishedAt,
+		Previous:    f.Previous,
+	})
+	if r.opts.Redactor != nil {
+		log.Lines, log.Redactions = r.opts.Redactor.Lines(log.Lines)
+	}
+	outcome := "captured"
+	if log.Missing != "" {
+		outcome = "missing"
+	}
+	r.opts.Meter.Captured(outcome)
+	return &log
+}

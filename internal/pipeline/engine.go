@@ -1,0 +1,148 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/diagnose"
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/extract"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// Redactor replaces secrets in what programs wrote before it is kept.
+type Redactor interface {
+	Line(s string) (string, int)
+	Lines(lines []string) ([]string, int)
+}
+
+// Engine makes diagnosed records of what a source shows. It is the part of the
+// pipeline that a live watch, a replay and a dump share; it does no I/O and is not
+// safe for concurrent use.
+type Engine struct {
+	cluster  string
+	redactor Redactor
+	detector *detect.Detector
+}
+
+// NewEngine returns an Engine for a cluster, which may be unnamed.
+func NewEngine(cluster string, r Redactor) *Engine {
+	return &Engine{cluster: cluster, redactor: r, detector: detect.New()}
+}
+
+// Finding is a record together with what it was made of.
+type Finding struct {
+	Record record.Record
+	// Pod is the object that showed it; nil where there is none any more.
+	Pod *corev1.Pod
+	// Previous tells that the instance was already followed by another one.
+	Previous bool
+	// Refined tells that the record was returned before.
+	Refined bool
+}
+
+// Observe takes a pod that exists.
+func (e *Engine) Observe(o *Object, history bool, now time.Time) []Finding {
+	r := e.detector.Observe(&o.View, history)
+	return e.findings(r, o, now)
+}
+
+// Delete takes the last state of a pod that is gone.
+func (e *Engine) Delete(o *Object, history bool, now time.Time) []Finding {
+	r := e.detector.Delete(&o.View, history)
+	return e.findings(r, o, now)
+}
+
+// Gone takes the disappearance of a pod of which no last state can be had.
+func (e *Engine) Gone(uid string, now time.Time) []Finding {
+	var out []Finding
+	for _, s := range e.detector.Gone(uid) {
+		out = append(out, e.stop(&s, nil, nil, now))
+	}
+	return out
+}
+
+func (e *Engine) findings(r detect.Result, o *Object, now time.Time) []Finding {
+	if len(r.Stops) == 0 && !r.Rejected {
+		return nil
+	}
+	pod, err := full(o)
+	var out []Finding
+	for i := range r.Stops {
+		s := &r.Stops[i]
+		of := pod
+		if s.PodUID != o.View.UID {
+			of = nil // a pod that this one replaced
+		}
+		out = append(out, e.stop(s, of, err, now))
+	}
+	if r.Rejected && pod != nil {
+		out = append(out, e.rejected(pod, now))
+	}
+	return out
+}
+
+// full decodes the whole pod of an Object, if it was kept.
+func full(o *Object) (*corev1.Pod, error) {
+	if o.Full == nil {
+		return nil, nil
+	}
+	pod, err := o.Full()
+	if err != nil {
+		return nil, fmt.Errorf("decode pod %s/%s: %w", o.View.Namespace, o.View.Name, err)
+	}
+	return pod, nil
+}
+
+func (e *Engine) stop(s *detect.Stop, pod *corev1.Pod, decode error, now time.Time) Finding {
+	r := extract.Stop(e.cluster, s, pod, now)
+	ev := extract.Evidence(s, pod)
+	if decode != nil {
+		ev.Missing = append(ev.Missing, record.Missing{What: "pod", Why: decode.Error()})
+	}
+	e.diagnosed(&r, diagnose.Diagnose(&ev))
+	r.Message = e.redact(r.Message)
+	return Finding{Record: r, Pod: pod, Previous: s.InLast, Refined: s.Refined}
+}
+
+func (e *Engine) rejected(pod *corev1.Pod, now time.Time) Finding {
+	ev := evidence.Evidence{Version: evidence.Version, Pod: extract.Pod(pod)}
+	f := diagnose.Rejected(&ev)
+	key := record.StallKey{Cluster: e.cluster, ContainerKey: record.ContainerKey{PodUID: string(pod.UID)}, Cause: f.Diagnosis.Cause}
+	r := record.Record{
+		Kind:       record.KindStall,
+		ID:         key.ID(),
+		Cluster:    e.cluster,
+		Namespace:  pod.Namespace,
+		Pod:        pod.Name,
+		PodUID:     string(pod.UID),
+		Node:       pod.Spec.NodeName,
+		ObservedAt: now.UTC(),
+		Stall:      &record.Stall{Begin: ev.Pod.CreatedAt},
+	}
+	e.diagnosed(&r, f)
+	return Finding{Record: r, Pod: pod}
+}
+
+// diagnosed completes a record by its diagnosis. What programs and people wrote, the
+// messages that are quoted, is redacted; the API's own words are not.
+func (e *Engine) diagnosed(r *record.Record, f diagnose.Finding) {
+	r.Category, r.Diagnosis, r.WillRestart = f.Category, f.Diagnosis, f.WillRestart
+	for i := range r.Diagnosis.Evidence {
+		if q := &r.Diagnosis.Evidence[i]; strings.HasSuffix(q.Field, "message") {
+			q.Value = e.redact(q.Value)
+		}
+	}
+}
+
+func (e *Engine) redact(s string) string {
+	if e.redactor == nil || s == "" {
+		return s
+	}
+	lines, _ := e.redactor.Lines(strings.Split(s, "\n"))
+	return strings.Join(lines, "\n")
+}

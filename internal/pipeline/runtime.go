@@ -1,0 +1,439 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+// Ledger is where a Runtime keeps what it found, and from where it is told.
+type Ledger interface {
+	// Append is that of store.Writer.
+	Append(ctx context.Context, b store.Batch) error
+	// Acknowledge and Changes are the outbox, as in package store.
+	Acknowledge(ctx context.Context, consumer string, seq int64) error
+	Changes(ctx context.Context, consumer string, limit int) ([]store.Change, error)
+	// Marks and Scope are what an earlier run left.
+	Marks(ctx context.Context, cluster string, yield func(record.Mark) bool) error
+	Scope(ctx context.Context, cluster, scope string) (store.Scope, error)
+}
+
+// Meter counts what a Runtime does; see package metrics.
+type Meter interface {
+	// Found is called for every record when it is first seen.
+	Found(r *record.Record)
+	// Gap is called when a stretch of time was not seen.
+	Gap(g record.Gap)
+	// Pods tells how many pods are watched, Pending how many records wait to be stored.
+	Pods(n int)
+	Pending(n int)
+	// Stored tells of an attempt to store, Captured of a log tail that was wanted.
+	Stored(n int, took time.Duration, err error)
+	Captured(outcome string)
+	// Trouble tells of a scope that cannot be watched; a nil err that it can again.
+	Trouble(scope string, err error)
+}
+
+// Options configure a Runtime.
+type Options struct {
+	// Cluster names the cluster in records; may be empty.
+	Cluster string
+	// Selection names what is watched of it beside the scope, such as a label selector: a
+	// history that was begun with another selection says nothing of this one.
+	Selection string
+	// Scopes are those that the source will hand over.
+	Scopes []string
+	Ledger Ledger
+	Owners OwnerResolver
+	// Logs may be nil: then no log is captured.
+	Logs     LogReader
+	Redactor Redactor
+	Meter    Meter
+	Logger   *slog.Logger
+	// Now is the watcher's clock.
+	Now func() time.Time
+	// MaxPending bounds the records that wait to be stored, 20,000 if zero. A source that
+	// shows more has to wait; what it cannot show then is counted when it can again.
+	MaxPending int
+	// Workers bounds the log tails that are captured at once, 4 if zero.
+	Workers int
+}
+
+// Runtime is the live pipeline: a Sink for a source, and the work behind it.
+type Runtime struct {
+	opts   Options
+	engine *Engine
+
+	mu      sync.Mutex
+	room    sync.Cond // pending has room again
+	scopes  map[string]*scopeState
+	pending store.Batch
+	open    map[string]record.Record // by ID: waiting for what is collected beside them
+	done    []string                 // those of open that are complete and pending
+	closed  bool
+
+	wake    chan struct{}
+	collect chan Finding
+
+	// told is signalled when something was stored.
+	told chan struct{}
+}
+
+// scopeState is the coverage of one scope.
+type scopeState struct {
+	store.Scope
+	// known tells that an earlier run watched it.
+	known    bool
+	replaced bool
+	trouble  error
+}
+
+// NewRuntime prepares a Runtime: what an earlier run recorded is loaded, so that
+// nothing is recorded twice.
+func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
+	if o.MaxPending == 0 {
+		o.MaxPending = 20_000
+	}
+	if o.Workers == 0 {
+		o.Workers = 4
+	}
+	r := &Runtime{
+		opts:    o,
+		engine:  NewEngine(o.Cluster, o.Redactor),
+		scopes:  make(map[string]*scopeState),
+		open:    make(map[string]record.Record),
+		wake:    make(chan struct{}, 1),
+		collect: make(chan Finding, 1000),
+		told:    make(chan struct{}, 1),
+	}
+	r.room.L = &r.mu
+	r.pending = r.emptyBatch()
+	if err := o.Ledger.Marks(ctx, o.Cluster, func(m record.Mark) bool {
+		r.engine.detector.Seed(m)
+		return true
+	}); err != nil {
+		return nil, fmt.Errorf("load the high-water marks: %w", err)
+	}
+	for _, name := range o.Scopes {
+		sc, err := o.Ledger.Scope(ctx, o.Cluster, r.scopeKey(name))
+		if err != nil {
+			return nil, fmt.Errorf("load the coverage of %q: %w", name, err)
+		}
+		r.scopes[name] = &scopeState{Scope: sc, known: !sc.Since.IsZero()}
+	}
+	return r, nil
+}
+
+// scopeKey is the name under which a scope's coverage is stored.
+func (r *Runtime) scopeKey(scope string) string { return scope + "|" + r.opts.Selection }
+
+func (r *Runtime) emptyBatch() store.Batch {
+	return store.Batch{Cluster: r.opts.Cluster, Scopes: map[string]store.Scope{}}
+}
+
+// Replace implements Sink.
+func (r *Runtime) Replace(scope string, pods []Object, version string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.opts.Now()
+	sc := r.scope(scope)
+	first := !sc.replaced
+	history := first && !sc.known
+	if first {
+		sc.replaced = true
+		if sc.known {
+			r.gap(record.Gap{From: sc.Seen, To: now.UTC(), Scope: scope, Why: "whyrestart was not running"})
+		} else {
+			sc.Since = now.UTC()
+		}
+	} else {
+		r.gap(record.Gap{From: sc.Seen, To: now.UTC(), Scope: scope, Why: "the watch could not be resumed and everything was listed again"})
+	}
+	exist := make(map[string]bool, len(pods))
+	for i := range pods {
+		exist[pods[i].View.UID] = true
+		r.add(pods[i].View.UID, r.engine.Observe(&pods[i], history, now))
+	}
+	var gone []string
+	r.engine.detector.Pods(func(uid, namespace, _ string) bool {
+		if !exist[uid] && (scope == "" || scope == namespace) {
+			gone = append(gone, uid)
+		}
+		return true
+	})
+	slices.Sort(gone)
+	for _, uid := range gone {
+		r.add("", r.engine.Gone(uid, now))
+		r.pending.Forget = append(r.pending.Forget, uid)
+	}
+	if first {
+		r.forgetSeeds(scope)
+	}
+	r.seen(scope, sc, version, now)
+}
+
+// forgetSeeds forgets the marks of pods that an earlier run knew and that are gone.
+func (r *Runtime) forgetSeeds(scope string) {
+	for _, uid := range r.engine.detector.Seeded(scope) {
+		r.engine.detector.Gone(uid)
+		r.pending.Forget = append(r.pending.Forget, uid)
+	}
+}
+
+// Apply implements Sink.
+func (r *Runtime) Apply(scope string, pod Object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.opts.Now()
+	r.add(pod.View.UID, r.engine.Observe(&pod, false, now))
+	r.seen(scope, r.scope(scope), "", now)
+}
+
+// Delete implements Sink.
+func (r *Runtime) Delete(scope string, pod Object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.opts.Now()
+	r.add("", r.engine.Delete(&pod, false, now))
+	r.pending.Forget = append(r.pending.Forget, pod.View.UID)
+	r.seen(scope, r.scope(scope), "", now)
+}
+
+// Progress implements Sink.
+func (r *Runtime) Progress(scope, version string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen(scope, r.scope(scope), version, r.opts.Now())
+}
+
+// Trouble implements Sink.
+func (r *Runtime) Trouble(scope string, err error) {
+	r.mu.Lock()
+	r.scope(scope).trouble = err
+	r.mu.Unlock()
+	r.opts.Meter.Trouble(scope, err)
+	if err != nil {
+		r.opts.Logger.Warn("cannot watch pods; what stops meanwhile is counted when it works again", "scope", scope, "err", err)
+		return
+	}
+	r.opts.Logger.Info("watching pods again", "scope", scope)
+}
+
+// Ready returns nil once every scope was listed, is being watched, and what was found
+// can be stored.
+func (r *Runtime) Ready() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range r.opts.Scopes {
+		sc := r.scope(name)
+		switch {
+		case sc.trouble != nil:
+			return fmt.Errorf("watch %s: %w", scopeName(name), sc.trouble)
+		case !sc.replaced:
+			return fmt.Errorf("%s was not listed yet", scopeName(name))
+		}
+	}
+	if n := len(r.pending.Records); n >= r.opts.MaxPending/2 {
+		return fmt.Errorf("%d records wait to be stored", n)
+	}
+	return nil
+}
+
+func scopeName(scope string) string {
+	if scope == "" {
+		return "all namespaces"
+	}
+	return "namespace " + scope
+}
+
+func (r *Runtime) scope(name string) *scopeState {
+	sc, ok := r.scopes[name]
+	if !ok {
+		sc = &scopeState{}
+		r.scopes[name] = sc
+	}
+	return sc
+}
+
+func (r *Runtime) seen(scope string, sc *scopeState, version string, now time.Time) {
+	sc.Seen = now.UTC()
+	if version != "" {
+		sc.ResourceVersion = version
+	}
+	r.pending.Scopes[r.scopeKey(scope)] = sc.Scope
+	r.opts.Meter.Pods(r.engine.detector.Len())
+}
+
+func (r *Runtime) gap(g record.Gap) {
+	r.pending.Gaps = append(r.pending.Gaps, g)
+	r.opts.Meter.Gap(g)
+	r.opts.Logger.Warn("gap in the watch", "scope", g.Scope, "from", g.From, "to", g.To, "why", g.Why)
+}
+
+// add queues findings for the store, with the marks that go with them, and hands
+// them to whoever collects what the pod object does not have. The caller holds mu.
+func (r *Runtime) add(uid string, found []Finding) {
+	if len(found) == 0 {
+		return
+	}
+	for r.full() && !r.closed {
+		r.room.Wait()
+	}
+	for i := range found {
+		f := &found[i]
+		if !f.Refined {
+			r.opts.Meter.Found(&f.Record)
+		}
+		if old, ok := r.open[f.Record.ID]; ok {
+			f.Record = record.Refine(old, f.Record)
+			r.open[f.Record.ID] = f.Record
+		}
+		r.pending.Records = append(r.pending.Records, f.Record)
+		if !f.Refined {
+			r.enqueue(*f)
+		}
+	}
+	if uid != "" {
+		r.pending.Marks = append(r.pending.Marks, r.engine.detector.Marks(uid)...)
+	}
+	r.opts.Meter.Pending(len(r.pending.Records))
+	signal(r.wake)
+}
+
+func (r *Runtime) full() bool { return len(r.pending.Records) >= r.opts.MaxPending }
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Run stores and completes what the Sink is handed until ctx ends, then stores what is
+// left within a grace of ten seconds. It returns an error if that did not succeed.
+func (r *Runtime) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer cancel()
+	for range r.opts.Workers {
+		workers.Go(func() { r.collector(ctx) })
+	}
+	heartbeat := time.NewTicker(30 * time.Second)
+	defer heartbeat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			r.mu.Lock()
+			r.closed = true
+			r.room.Broadcast()
+			r.mu.Unlock()
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			return r.flush(last)
+		case <-r.wake:
+		case <-heartbeat.C: // the coverage moves on although nothing stopped
+		}
+		if err := r.flush(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+// flush stores what is pending, and tries again for as long as ctx lasts: a store
+// that cannot be written is reported, and what was found waits.
+func (r *Runtime) flush(ctx context.Context) error {
+	r.mu.Lock()
+	b := r.pending
+	r.pending = r.emptyBatch()
+	done := r.done
+	r.done = nil
+	r.mu.Unlock()
+	if len(done)+len(b.Records)+len(b.Marks)+len(b.Forget)+len(b.Gaps)+len(b.Scopes) == 0 {
+		return nil
+	}
+	b.Records = newest(b.Records)
+	wait := 100 * time.Millisecond
+	for {
+		began := time.Now()
+		err := r.opts.Ledger.Append(ctx, b)
+		r.opts.Meter.Stored(len(b.Records), time.Since(began), err)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
+			return fmt.Errorf("store %d records: %w", len(b.Records), err)
+		}
+		r.opts.Logger.Error("cannot store; will try again", "records", len(b.Records), "err", err)
+		select {
+		case <-ctx.Done():
+			r.putBack(b, done)
+			return fmt.Errorf("store %d records: %w", len(b.Records), err)
+		case <-time.After(wait):
+			wait = min(2*wait, 10*time.Second)
+		}
+	}
+	r.mu.Lock()
+	for _, id := range done {
+		delete(r.open, id)
+	}
+	r.opts.Meter.Pending(len(r.pending.Records))
+	r.room.Broadcast()
+	r.mu.Unlock()
+	if len(b.Records)+len(done) > 0 {
+		signal(r.told)
+	}
+	return nil
+}
+
+// Settled tells that nothing more is being collected for a record.
+func (r *Runtime) Settled(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, waits := r.open[id]
+	return !waits
+}
+
+// Told is signalled when something was stored.
+func (r *Runtime) Told() <-chan struct{} { return r.told }
+
+// putBack returns a batch that was not stored to the front of what is pending.
+func (r *Runtime) putBack(b store.Batch, done []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &r.pending
+	r.done = append(done, r.done...)
+	p.Records = append(b.Records, p.Records...)
+	p.Marks = append(b.Marks, p.Marks...)
+	p.Forget = append(b.Forget, p.Forget...)
+	p.Gaps = append(b.Gaps, p.Gaps...)
+	for k, v := range b.Scopes {
+		if _, ok := p.Scopes[k]; !ok {
+			p.Scopes[k] = v
+		}
+	}
+}
+
+// newest keeps of records with the same ID the newest, in the place of the first.
+func newest(records []record.Record) []record.Record {
+	at := make(map[string]int, len(records))
+	out := records[:0]
+	for _, rec := range records {
+		if i, ok := at[rec.ID]; ok {
+			out[i] = record.Refine(out[i], rec)
+			continue
+		}
+		at[rec.ID] = len(out)
+		out = append(out, rec)
+	}
+	return out
+}
+
+var _ Sink = (*Runtime)(nil)
