@@ -87,11 +87,11 @@ func access(err error, host, verb, resource, namespace string) error {
 		case apierrors.IsNotFound(err):
 			e.Problem = NotFound
 		}
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Problem, e.Reason = Unreachable, "no answer in time"
 	case errors.As(err, &address):
 		// The text of a url.Error holds the whole address.
 		e.Problem, e.Reason = Unreachable, address.Err.Error()
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Problem, e.Reason = Unreachable, "no answer in time"
 	default:
 		e.Reason = err.Error()
 	}

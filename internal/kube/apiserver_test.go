@@ -43,6 +43,8 @@ type apiServer struct {
 	noStreaming bool
 	// before may answer a request in place of the server.
 	before func(w http.ResponseWriter, r *http.Request) bool
+	// log answers requests for a log: a status code and a body.
+	log func(container string, previous bool) (int, string)
 	// cut makes watches end in the middle of the frame of the event with this version.
 	cut int
 }
@@ -169,6 +171,10 @@ func podPath(path string) (namespace, rest string, err error) {
 }
 
 func (s *apiServer) get(w http.ResponseWriter, r *http.Request, namespace, name string) {
+	if pod, ok := strings.CutSuffix(name, "/log"); ok {
+		s.getLog(w, r, pod)
+		return
+	}
 	s.mu.Lock()
 	p := s.pods[namespace+"/"+name]
 	s.mu.Unlock()
@@ -177,6 +183,18 @@ func (s *apiServer) get(w http.ResponseWriter, r *http.Request, namespace, name 
 		return
 	}
 	s.write(w, r, http.StatusOK, p)
+}
+
+func (s *apiServer) getLog(w http.ResponseWriter, r *http.Request, _ string) {
+	q := r.URL.Query()
+	code, body := s.log(q.Get("container"), q.Get("previous") == "true")
+	if code != http.StatusOK {
+		reason := map[int]metav1.StatusReason{400: metav1.StatusReasonBadRequest, 403: metav1.StatusReasonForbidden, 404: metav1.StatusReasonNotFound}[code]
+		s.status(w, r, &metav1.Status{Status: "Failure", Code: int32(code), Reason: reason, Message: body})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	_, _ = io.WriteString(w, body)
 }
 
 // info negotiates the media type.
