@@ -166,6 +166,11 @@ func (t *tapped) Stop() {
 func (t *tapped) run(failed func(watch.Event)) {
 	defer close(t.events)
 	for e := range t.Interface.ResultChan() {
+		select {
+		case <-t.done: // so that e is about the connection that was closed
+			return
+		default:
+		}
 		if e.Type == watch.Error {
 			failed(e)
 		}
