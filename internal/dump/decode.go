@@ -291,7 +291,7 @@ func (d *decoder) damaged(line int, event string, err error) {
 	case errors.As(err, &syntax):
 		d.miss(line, fmt.Sprintf("is not JSON here: %v", err))
 	case event != "":
-		d.miss(line, fmt.Sprintf("a %s event is not used: %v", event, err))
+		d.miss(line, fmt.Sprintf("the %s event is not used: %v", event, err))
 	default:
 		d.miss(line, fmt.Sprintf("an object is not used: %v", err))
 	}
@@ -328,7 +328,7 @@ func sniff(piece []byte) string {
 		return ""
 	}
 	if e := sniffEvent.FindSubmatch(piece); e != nil {
-		return fmt.Sprintf(" of a %s event of a %s", e[1], k[1])
+		return fmt.Sprintf(" of a %s (%s)", k[1], e[1])
 	}
 	return fmt.Sprintf(" of a %s", k[1])
 }

@@ -39,22 +39,24 @@ func newInput(name string, r io.Reader, limit int64) (*input, error) {
 	return &input{r: br, left: limit, limit: limit}, nil
 }
 
-// Read reads up to the bound and fails with errTooLong if there is more.
+// Read reads up to the bounds, and fails with errTooLong or errTotal if there is more.
 func (in *input) Read(p []byte) (int, error) {
-	if in.left <= 0 {
+	left := in.left
+	if in.total != nil {
+		left = min(left, *in.total)
+	}
+	if left <= 0 {
+		// What ends exactly at the bound is whole.
 		if _, err := in.r.Peek(1); err != nil {
 			return 0, err
 		}
-		return 0, fmt.Errorf("%w: %s", errTooLong, size(in.limit))
-	}
-	if int64(len(p)) > in.left {
-		p = p[:in.left]
-	}
-	if in.total != nil && int64(len(p)) > *in.total {
-		if *in.total <= 0 {
+		if in.left > 0 {
 			return 0, errTotal
 		}
-		p = p[:*in.total]
+		return 0, fmt.Errorf("%w: %s", errTooLong, size(in.limit))
+	}
+	if int64(len(p)) > left {
+		p = p[:left]
 	}
 	n, err := in.r.Read(p)
 	in.left -= int64(n)

@@ -36,6 +36,9 @@ func ReadDump(ctx context.Context, name string, stdin io.Reader, limits Limits) 
 	if err := c.read(ctx, name, stdin); err != nil {
 		return nil, err
 	}
+	if name == "-" {
+		name = standardInput
+	}
 	d := &Dump{Objects: c.objects, Missing: c.missing}
 	if c.unnamed > 0 {
 		d.Missing = append(d.Missing, record.Missing{What: name, Why: fmt.Sprintf("%d more parts could not be used", c.unnamed)})
@@ -45,6 +48,9 @@ func ReadDump(ctx context.Context, name string, stdin io.Reader, limits Limits) 
 	}
 	return d, nil
 }
+
+// standardInput is what messages call the path "-".
+const standardInput = "standard input"
 
 // nothingIn says that nothing of a dump could be read, with the first reasons.
 func nothingIn(name string, missing []record.Missing) error {
@@ -73,7 +79,7 @@ type collector struct {
 
 func (c *collector) read(ctx context.Context, name string, stdin io.Reader) error {
 	if name == "-" {
-		return c.stream(ctx, "standard input", stdin)
+		return c.stream(ctx, standardInput, stdin)
 	}
 	info, err := os.Stat(name)
 	if err != nil {
@@ -158,12 +164,11 @@ func holdsObjects(name string) bool {
 
 // objectsIn reads the objects of one file, JSON or YAML.
 func (c *collector) objectsIn(name string, in *input) {
-	if looksLikeJSON(in) {
-		d := newDecoder(name, in, c.limits)
+	d := newDecoder(name, in, c.limits)
+	if ext := path.Ext(strings.TrimSuffix(name, ".gz")); ext == ".json" || ext == ".jsonl" || looksLikeJSON(in) {
 		c.drain(d)
 		return
 	}
-	d := newDecoder(name, in, c.limits)
 	err := yamlDocuments(in, c.limits.Document, func(doc []byte, line int) {
 		raw, err := yaml.YAMLToJSON(doc)
 		switch {

@@ -96,7 +96,7 @@ func ReplayFiles(ctx context.Context, names []string, stdin io.Reader, limits Li
 	inputs := make([]Input, 0, len(names))
 	for _, name := range names {
 		if name == "-" {
-			inputs = append(inputs, Input{"standard input", stdin})
+			inputs = append(inputs, Input{standardInput, stdin})
 			continue
 		}
 		f, err := openFile(name)

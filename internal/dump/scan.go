@@ -69,7 +69,7 @@ const (
 )
 
 // maxAgain bounds the work on a file that is damaged on purpose.
-const maxAgain = 256 * mib
+const maxAgain = 32 * mib
 
 func newScanner(r io.Reader, maxDocument int) *scanner {
 	return &scanner{r: r, max: maxDocument, line: 1}
@@ -132,11 +132,11 @@ func (s *scanner) value(kind tokenKind) (token, error) {
 	for {
 		n, out := s.m.run(s.data[s.start:], s.pos-s.start)
 		s.pos = s.start + n
+		if n > s.max {
+			return s.broken(fmt.Sprintf("a document of more than %s", size(int64(s.max)))), nil
+		}
 		switch out {
 		case needMore:
-			if s.pos-s.start > s.max {
-				return s.broken(fmt.Sprintf("a document of more than %s", size(int64(s.max)))), nil
-			}
 			if err := s.fill(); err != nil {
 				return s.broken("ends in the middle of a document"), nil
 			}
@@ -170,7 +170,7 @@ const logMark = "==== START logs for container "
 // text takes what is not JSON between documents: a log, or a damage that goes on to
 // the next line that may begin a document.
 func (s *scanner) text() (token, error) {
-	line, at := s.lineAt(s.start), s.start
+	line := s.lineAt(s.start)
 	first, err := s.peekLine()
 	if bytes.HasPrefix(first, []byte(logMark)) {
 		text := bytes.Clone(first)
@@ -180,9 +180,8 @@ func (s *scanner) text() (token, error) {
 	why := fmt.Sprintf("is not JSON here, but %q", shorten(first, 60))
 	lost := int64(0)
 	for {
-		lost += int64(s.start - at + len(first))
+		lost += int64(len(first))
 		s.consume(len(first))
-		at = s.start
 		if err != nil || lost > giveUpAfter {
 			break
 		}
