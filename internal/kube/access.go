@@ -92,6 +92,9 @@ func access(err error, host, verb, resource, namespace string) error {
 	case errors.As(err, &address):
 		// The text of a url.Error holds the whole address.
 		e.Problem, e.Reason = Unreachable, address.Err.Error()
+	case strings.HasPrefix(err.Error(), "client rate limiter"):
+		// rest.Request.tryThrottle: the turn would come after the context's deadline.
+		e.Reason = "too many requests at the same time"
 	default:
 		e.Reason = err.Error()
 	}

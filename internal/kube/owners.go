@@ -32,8 +32,6 @@ const (
 	troubleTTL = 15 * time.Second
 	// ownerTimeout bounds one read, which several callers may wait for.
 	ownerTimeout = 5 * time.Second
-	// ownersQPS and ownersBurst bound the reads, where the configuration does not.
-	ownersQPS, ownersBurst = 20, 40
 )
 
 // OwnersOptions says how owners are read.
@@ -78,16 +76,9 @@ func NewOwners(o OwnersOptions) (*Owners, error) {
 	if o.Config == nil {
 		return nil, errors.New("no cluster to read owners of: no client configuration")
 	}
-	config := rest.CopyConfig(o.Config)
+	config := clientConfig(o.Config, o.UserAgent)
 	config.Timeout = 0 // each read has its own
-	config.WarningHandlerWithContext = rest.NoWarnings{}
-	if o.UserAgent != "" {
-		config.UserAgent = o.UserAgent
-	}
-	if config.QPS == 0 {
-		config.QPS, config.Burst = ownersQPS, ownersBurst
-	}
-	host, err := hostOf(clientConfig(config, o.UserAgent))
+	host, err := hostOf(config)
 	if err != nil {
 		return nil, err
 	}

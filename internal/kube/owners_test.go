@@ -236,7 +236,7 @@ func TestWorkloadsAreLimited(t *testing.T) {
 		s := &metadataServer{}
 		o := s.owners(t)
 		begin := time.Now()
-		for i := range ownersBurst + 2*ownersQPS {
+		for i := range defaultBurst + 2*defaultQPS {
 			name := fmt.Sprint("web-", i)
 			if _, err := o.Workload(t.Context(), ownedPod(controlledBy("apps/v1", "ReplicaSet", name), nil)); err == nil {
 				t.Error("no error")

@@ -26,7 +26,11 @@ import (
 // stream it; as kubectl's --chunk-size.
 const pageSize = 500
 
-// protobufThenJSON is the media types in the order in which they are wanted.
+// defaultQPS and defaultBurst bound the requests of each client, where the
+// configuration does not.
+const defaultQPS, defaultBurst = 50, 100
+
+// The media types in the order in which they are wanted.
 const (
 	mediaProtobuf    = "application/vnd.kubernetes.protobuf"
 	protobufThenJSON = mediaProtobuf + ",application/json"
@@ -196,6 +200,11 @@ func clientConfig(c *rest.Config, userAgent string) *rest.Config {
 	c.WarningHandlerWithContext = rest.NoWarnings{}
 	if userAgent != "" {
 		c.UserAgent = userAgent
+	}
+	// client-go's default of 5 requests a second is fewer than a crashing node asks for;
+	// the server protects itself by priority and fairness. Watches are not counted.
+	if c.QPS == 0 && c.RateLimiter == nil {
+		c.QPS, c.Burst = defaultQPS, defaultBurst
 	}
 	return c
 }
