@@ -19,12 +19,17 @@ import (
 var (
 	// ErrNotFound: there is no such record or log.
 	ErrNotFound = errors.New("not found")
+	// ErrAmbiguous: the prefix fits more than one record.
+	ErrAmbiguous = errors.New("ambiguous")
+	// ErrCursor: the cursor did not come from an earlier List.
+	ErrCursor = errors.New("invalid cursor")
 	// ErrUnavailable: the store cannot be written at the moment (a full or failing disk);
 	// the same call may succeed later.
 	ErrUnavailable = errors.New("store unavailable")
 )
 
-// Store is the history of one or more clusters.
+// Store is the history of one or more clusters. Its methods may be called by several
+// goroutines at once. A failed call changed nothing.
 type Store interface {
 	Writer
 	Reader
@@ -33,49 +38,69 @@ type Store interface {
 
 // Writer is the part of a Store that the pipeline writes to.
 type Writer interface {
-	// Append stores the batch in one transaction: the records, the marks, the gaps, and a
-	// change for each record that is new or differs from what was stored. A record whose ID
-	// is stored already replaces it, with two exceptions: a log is never replaced by none,
-	// and a stop keeps the ObservedAt and BeforeWatch of its first sighting.
+	// Append stores the batch in one transaction: the records, the marks, the gaps, the
+	// scopes, and a change for each record that is new or differs from what was stored. A
+	// record whose ID is stored already replaces it in the way of Refine. Where one ID comes
+	// twice in a batch, the later one refines the earlier.
 	Append(ctx context.Context, b Batch) error
-	// Prune applies the retention, and returns how many records it removed. Marks of pods
-	// that still exist are kept whatever their age.
+	// Prune applies the retention, and returns how many records it removed. The logs and the
+	// changes of a record go with it, whether or not somebody still waits for them; marks are
+	// kept whatever their age. Writers get their turn between its steps: it is not one
+	// transaction, and what it removed before it failed stays removed and is counted.
 	Prune(ctx context.Context, r Retention) (int, error)
-	// Acknowledge stores that the named consumer has seen every change up to and including seq.
+	// Acknowledge stores that the named consumer has seen every change up to and including
+	// seq. It never goes back, nor beyond the newest change. The first call makes the consumer
+	// known; Acknowledge(consumer, 0) does only that. Changes that every known consumer has
+	// acknowledged may be forgotten by the next Prune.
 	Acknowledge(ctx context.Context, consumer string, seq int64) error
 }
 
 // Reader is the part of a Store that commands and the API read from.
 type Reader interface {
 	// Marks calls yield for every mark of a cluster, in no order, until yield returns false.
+	// The marks are those of one moment; yield may call the store.
 	Marks(ctx context.Context, cluster string, yield func(record.Mark) bool) error
 	// Scope returns the coverage of a scope; the zero Scope where it was never watched.
 	Scope(ctx context.Context, cluster, scope string) (Scope, error)
-	// List returns records that match, newest first (by the time of the stop), and the
-	// cursor of the next page, empty after the last one. It leaves Log nil.
+	// List returns records that match, newest first by When and, among those of one time, the
+	// one stored first last; and the cursor of the next page, empty after the last one. A
+	// record that is appended between two pages does not move the others. It leaves Log nil.
 	List(ctx context.Context, q Query) (records []record.Record, next string, err error)
 	// Get returns one record by its ID, with its log, or ErrNotFound. An unambiguous prefix
-	// of at least 6 characters of an ID is enough.
+	// of at least MinPrefix characters of an ID is enough; ErrAmbiguous where it fits several.
 	Get(ctx context.Context, id string) (record.Record, error)
-	// Gaps returns the gaps that overlap [from, to); zero bounds are open.
+	// Gaps returns the gaps of a cluster that overlap [from, to), oldest first; zero bounds
+	// are open, of the question as well as of a gap.
 	Gaps(ctx context.Context, cluster string, from, to time.Time) ([]record.Gap, error)
-	// Changes returns up to limit changes that the consumer has not acknowledged, oldest first.
-	// A record that changed several times appears once, as it is now.
+	// Changes returns up to limit changes that the consumer has not acknowledged, oldest first;
+	// limit 0 means DefaultLimit. A record that changed several times appears once, as it is
+	// now, with its log. A consumer that never acknowledged anything gets all that is kept.
 	Changes(ctx context.Context, consumer string, limit int) ([]Change, error)
 	// Stats returns totals, and the size of the store in bytes.
 	Stats(ctx context.Context) (Stats, error)
 }
 
+const (
+	// MinPrefix is how much of an ID names a record.
+	MinPrefix = 6
+	// DefaultLimit is the size of a page for which none was asked.
+	DefaultLimit = 500
+)
+
 // Batch is what one transaction stores.
 type Batch struct {
+	// Records have an ID each, and name their cluster themselves.
 	Records []record.Record
-	// Marks are upserted for the named cluster.
+	// Cluster is what everything below belongs to.
 	Cluster string
-	Marks   []record.Mark
-	// Forget removes the marks of pods that are gone, by UID.
+	// Marks replace those of the same container.
+	Marks []record.Mark
+	// Forget removes the marks of pods that are gone, by UID, also those that Marks has.
 	Forget []string
-	Gaps   []record.Gap
-	// Scopes updates the coverage of scopes, by name.
+	// Gaps are added. One with the From, Scope and Why of a stored gap moves its To, which
+	// never becomes zero again.
+	Gaps []record.Gap
+	// Scopes replaces the coverage of scopes, by name.
 	Scopes map[string]Scope
 }
 
@@ -91,9 +116,9 @@ type Scope struct {
 
 // Retention bounds the history. Zero values mean no bound.
 type Retention struct {
-	// Before removes records whose stop is older than this.
+	// Before removes records whose time (see When) is before this, and gaps that ended before it.
 	Before time.Time
-	// MaxBytes removes the oldest records until the store's content is at most this large.
+	// MaxBytes removes the oldest records until Stats.Bytes is at most this large, or none are left.
 	MaxBytes int64
 }
 
@@ -109,11 +134,12 @@ type Query struct {
 	Kind       record.Kind
 	Categories []record.Category
 	Causes     []string
-	Since      time.Time
-	Until      time.Time
+	// Since and Until select records whose time (see When) is in [Since, Until).
+	Since time.Time
+	Until time.Time
 	// Cursor continues where an earlier List ended.
 	Cursor string
-	// Limit is the page size; 0 means 500.
+	// Limit is the page size; 0 means DefaultLimit.
 	Limit int
 }
 
@@ -125,11 +151,19 @@ type Change struct {
 
 // Stats describes a store.
 type Stats struct {
-	Stops    int64
-	Missed   int64
-	Stalls   int64
-	Marks    int64
-	Bytes    int64
+	// Stops and Stalls are the records that are kept.
+	Stops  int64
+	Stalls int64
+	// Missed is how many stops are only counted, summed over every record that was ever
+	// stored: retention does not lower it.
+	Missed int64
+	// Pruned is how many records retention has removed.
+	Pruned int64
+	Marks  int64
+	// Bytes is the size of the content: what Retention.MaxBytes bounds. The files can be
+	// larger for a while.
+	Bytes int64
+	// Oldest and Newest are the times (see When) of the first and last record.
 	Oldest   time.Time
 	Newest   time.Time
 	Location string

@@ -1,0 +1,304 @@
+package sqlite
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+// A writer is the one connection that writes, with its statements.
+type writer struct {
+	db    *sql.DB
+	codec *codec
+	stmts map[string]*sql.Stmt
+}
+
+// The statements of an append, prepared once: compiling them costs more than running them.
+const (
+	findRecord = `SELECT r.seq, r.doc, l.doc FROM records r LEFT JOIN logs l ON l.record = r.seq WHERE r.id = ?`
+	addRecord  = `INSERT INTO records (id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container,
+		workload_kind, workload_name, node, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	changeRecord = `UPDATE records SET at = ?, kind = ?, category = ?, cause = ?, cluster = ?, namespace = ?, pod = ?, pod_uid = ?,
+		container = ?, workload_kind = ?, workload_name = ?, node = ?, doc = ? WHERE seq = ?`
+	putLog     = `INSERT INTO logs (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
+	dropChange = `DELETE FROM changes WHERE record = ?`
+	addChange  = `INSERT INTO changes (record) VALUES (?)`
+	addTotals  = `UPDATE totals SET stops = stops + ?, stalls = stalls + ?, missed = missed + ?, marks = marks + ?`
+	changeMark = `UPDATE marks SET namespace = ?, pod = ?, epoch = ?, accounted = ?, last_id = ?, prev_id = ?, last_sum = ?,
+		resource_version = ? WHERE cluster = ? AND pod_uid = ? AND type = ? AND name = ?`
+	addMark = `INSERT INTO marks (namespace, pod, epoch, accounted, last_id, prev_id, last_sum,
+		resource_version, cluster, pod_uid, type, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	forgetMarks = `DELETE FROM marks WHERE cluster = ? AND pod_uid = ?`
+	putGap      = `INSERT INTO gaps (cluster, scope, from_at, why, to_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET to_at = excluded.to_at WHERE excluded.to_at <> 0`
+	putScope = `INSERT INTO scopes (cluster, scope, since, seen, resource_version) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET since = excluded.since, seen = excluded.seen, resource_version = excluded.resource_version`
+)
+
+func (w *writer) prepare(ctx context.Context) error {
+	w.stmts = make(map[string]*sql.Stmt)
+	for _, text := range []string{
+		findRecord, addRecord, changeRecord, putLog, dropChange, addChange, addTotals,
+		changeMark, addMark, forgetMarks, putGap, putScope,
+	} {
+		stmt, err := w.db.PrepareContext(ctx, text)
+		if err != nil {
+			return fmt.Errorf("prepare to write: %w", err)
+		}
+		w.stmts[text] = stmt
+	}
+	return nil
+}
+
+func (w *writer) close() error {
+	var err error
+	for _, stmt := range w.stmts {
+		err = errors.Join(err, stmt.Close())
+	}
+	return errors.Join(err, w.db.Close())
+}
+
+// transact runs f in one transaction.
+func (w *writer) transact(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := w.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		// After a full disk SQLite has rolled back by itself, and says so here with an error
+		// that adds nothing to the first.
+		_ = tx.Rollback()
+		return err
+	}
+	return tx.Commit()
+}
+
+// Append implements store.Writer.
+func (s *Store) Append(ctx context.Context, b store.Batch) error {
+	if s.writer == nil {
+		return fmt.Errorf("append to store %s: %w", s.path, errReadOnly)
+	}
+	if len(b.Records)+len(b.Marks)+len(b.Forget)+len(b.Gaps)+len(b.Scopes) == 0 {
+		return ctx.Err()
+	}
+	// Encoded before the transaction: it holds the only connection that writes.
+	rows := make([]row, 0, len(b.Records))
+	for _, r := range b.Records {
+		if r.ID == "" {
+			return fmt.Errorf("append to store %s: a %s of pod %s/%s has no ID", s.path, cmp.Or(string(r.Kind), "record"), r.Namespace, r.Pod)
+		}
+		encoded, err := newRow(r)
+		if err != nil {
+			return fmt.Errorf("append to store %s: encode record %s: %w", s.path, r.ID, err)
+		}
+		rows = append(rows, encoded)
+	}
+	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
+		a := appender{ctx: ctx, tx: tx, writer: s.writer}
+		return a.append(b, rows)
+	})
+	return writeError("append to store "+s.path, err)
+}
+
+// A row is a record with its JSON.
+type row struct {
+	record   record.Record
+	doc, log []byte
+}
+
+func newRow(r record.Record) (row, error) {
+	doc, err := marshalRecord(r)
+	if err != nil {
+		return row{}, err
+	}
+	out := row{record: r, doc: doc}
+	if r.Log != nil {
+		if out.log, err = marshal(r.Log); err != nil {
+			return row{}, err
+		}
+	}
+	return out, nil
+}
+
+// An appender writes one batch in one transaction.
+type appender struct {
+	//nolint:containedctx // It lives as long as the call that the context belongs to.
+	ctx    context.Context
+	tx     *sql.Tx
+	writer *writer
+	// What the batch adds to the totals.
+	stops, stalls, missed, marks int64
+}
+
+func (a *appender) exec(text string, args ...any) (sql.Result, error) {
+	return a.tx.StmtContext(a.ctx, a.writer.stmts[text]).ExecContext(a.ctx, args...)
+}
+
+func (a *appender) append(b store.Batch, rows []row) error {
+	for _, r := range rows {
+		if err := a.record(r); err != nil {
+			return fmt.Errorf("record %s: %w", r.record.ID, err)
+		}
+	}
+	for _, m := range b.Marks {
+		if err := a.mark(b.Cluster, m); err != nil {
+			return fmt.Errorf("mark of pod %s/%s: %w", m.Namespace, m.Pod, err)
+		}
+	}
+	for _, uid := range b.Forget {
+		done, err := a.exec(forgetMarks, b.Cluster, uid)
+		if err != nil {
+			return fmt.Errorf("forget the marks of a pod: %w", err)
+		}
+		n, err := done.RowsAffected()
+		if err != nil {
+			return err
+		}
+		a.marks -= n
+	}
+	for _, g := range b.Gaps {
+		if _, err := a.exec(putGap, b.Cluster, g.Scope, nanos(g.From), g.Why, nanos(g.To)); err != nil {
+			return fmt.Errorf("gap: %w", err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Scopes)) {
+		c := b.Scopes[name]
+		if _, err := a.exec(putScope, b.Cluster, name, nanos(c.Since), nanos(c.Seen), c.ResourceVersion); err != nil {
+			return fmt.Errorf("scope %q: %w", name, err)
+		}
+	}
+	if a.stops|a.stalls|a.missed|a.marks == 0 {
+		return nil
+	}
+	if _, err := a.exec(addTotals, a.stops, a.stalls, a.missed, a.marks); err != nil {
+		return fmt.Errorf("totals: %w", err)
+	}
+	return nil
+}
+
+// record stores one record, and a change where it is new or different.
+func (a *appender) record(next row) error {
+	var seq int64
+	var doc, log []byte
+	err := a.tx.StmtContext(a.ctx, a.writer.stmts[findRecord]).QueryRowContext(a.ctx, next.record.ID).Scan(&seq, &doc, &log)
+	if errors.Is(err, sql.ErrNoRows) {
+		return a.add(next)
+	}
+	if err != nil {
+		return err
+	}
+	return a.refine(seq, doc, log, next)
+}
+
+func (a *appender) add(next row) error {
+	done, err := a.exec(addRecord, append([]any{next.record.ID}, a.columns(next)...)...)
+	if err != nil {
+		return err
+	}
+	seq, err := done.LastInsertId()
+	if err != nil {
+		return err
+	}
+	if next.log != nil {
+		if _, err := a.exec(putLog, seq, a.writer.codec.packLog(next.log)); err != nil {
+			return fmt.Errorf("its log: %w", err)
+		}
+	}
+	a.count(next.record, 1)
+	_, err = a.exec(addChange, seq)
+	return err
+}
+
+// refine replaces the record seq, which is stored as doc and log.
+func (a *appender) refine(seq int64, doc, log []byte, next row) error {
+	codec := a.writer.codec
+	stored, err := codec.record(doc)
+	if err != nil {
+		return err
+	}
+	if log != nil {
+		if stored.Log, err = codec.log(log); err != nil {
+			return err
+		}
+	}
+	old, err := newRow(stored)
+	if err != nil {
+		return err
+	}
+	merged, err := newRow(store.Refine(stored, next.record))
+	if err != nil {
+		return err
+	}
+	sameDoc, sameLog := bytes.Equal(old.doc, merged.doc), bytes.Equal(old.log, merged.log)
+	if sameDoc && sameLog {
+		return nil
+	}
+	if !sameDoc {
+		if _, err := a.exec(changeRecord, append(a.columns(merged), seq)...); err != nil {
+			return err
+		}
+		a.count(old.record, -1)
+		a.count(merged.record, 1)
+	}
+	if !sameLog {
+		if _, err := a.exec(putLog, seq, codec.packLog(merged.log)); err != nil {
+			return fmt.Errorf("its log: %w", err)
+		}
+	}
+	// The new number is above what any consumer has acknowledged, so that it comes again.
+	if _, err := a.exec(dropChange, seq); err != nil {
+		return err
+	}
+	_, err = a.exec(addChange, seq)
+	return err
+}
+
+func (a *appender) columns(r row) []any {
+	var w record.Workload
+	if r.record.Workload != nil {
+		w = *r.record.Workload
+	}
+	return []any{
+		nanos(store.When(r.record)), string(r.record.Kind), string(r.record.Category), r.record.Diagnosis.Cause,
+		r.record.Cluster, r.record.Namespace, r.record.Pod, r.record.PodUID, r.record.Container,
+		w.Kind, w.Name, r.record.Node, a.writer.codec.packRecord(r.doc),
+	}
+}
+
+func (a *appender) count(r record.Record, by int64) {
+	if r.Kind == record.KindStall {
+		a.stalls += by
+		return
+	}
+	a.stops += by
+	if r.Stop != nil {
+		a.missed += by * int64(r.MissedBefore)
+	}
+}
+
+func (a *appender) mark(cluster string, m record.Mark) error {
+	args := []any{
+		m.Namespace, m.Pod, m.Epoch, m.Accounted, int64(m.LastID), int64(m.PrevID), int64(m.LastSum),
+		int64(m.ResourceVersion), cluster, m.PodUID, string(m.Type), m.Name,
+	}
+	// Most marks exist already; and an upsert would not tell whether the total changes.
+	done, err := a.exec(changeMark, args...)
+	if err != nil {
+		return err
+	}
+	n, err := done.RowsAffected()
+	if err != nil || n > 0 {
+		return err
+	}
+	a.marks++
+	_, err = a.exec(addMark, args...)
+	return err
+}

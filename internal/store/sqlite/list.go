@@ -1,0 +1,235 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+// List implements store.Reader.
+func (s *Store) List(ctx context.Context, q store.Query) ([]record.Record, string, error) {
+	attempt := "list the records of store " + s.path
+	if q.Limit <= 0 {
+		q.Limit = store.DefaultLimit
+	}
+	after, err := parseCursor(q.Cursor)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", attempt, err)
+	}
+	// One more than a page tells whether there is a next one.
+	text, args := listStatement(q, after, q.Limit+1)
+	rows, err := s.reader.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, "", readError(attempt, err)
+	}
+	defer rows.Close()
+	var records []record.Record
+	var last position
+	for rows.Next() {
+		if len(records) == q.Limit {
+			return records, last.cursor(), nil
+		}
+		var doc []byte
+		if err := rows.Scan(&last.seq, &last.at, &doc); err != nil {
+			return nil, "", readError(attempt, err)
+		}
+		r, err := s.codec.record(doc)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: %w", attempt, err)
+		}
+		records = append(records, r)
+	}
+	return records, "", readError(attempt, rows.Err())
+}
+
+// A position is a place in the order of lists: by time, then by row.
+type position struct{ at, seq int64 }
+
+func (p position) cursor() string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(p.at))
+	b = binary.BigEndian.AppendUint64(b, uint64(p.seq))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// parseCursor returns the place behind which a page begins; that of an empty cursor is
+// before everything.
+func parseCursor(c string) (position, error) {
+	if c == "" {
+		return position{at: maxNanos, seq: maxNanos}, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(c)
+	if err != nil || len(b) != 16 {
+		return position{}, fmt.Errorf("%w %q", store.ErrCursor, c)
+	}
+	return position{at: int64(binary.BigEndian.Uint64(b)), seq: int64(binary.BigEndian.Uint64(b[8:]))}, nil
+}
+
+// maxMerged is for how many namespaces the page is merged from a page of each. For more
+// of them, which then are a good part of all, the whole history is read and filtered.
+const maxMerged = 64
+
+// listStatement returns the SQL of a page. Each statement names the index to read from:
+// the planner has no statistics of the file to choose by, and an index that an edit of
+// the schema made unusable shows as an error instead of as a full scan.
+func listStatement(q store.Query, after position, limit int) (string, []any) {
+	namespaces := slices.Compact(slices.Sorted(slices.Values(q.Namespaces)))
+	index := ""
+	switch {
+	case q.PodUID != "":
+		index = "records_pod_uid"
+	case q.Pod != "":
+		index = "records_pod"
+	case q.Workload != nil:
+		index = "records_workload"
+	case q.Node != "":
+		index = "records_node"
+	case len(namespaces) > 0 && len(namespaces) <= maxMerged:
+		index = "records_namespace"
+	default:
+		index = "records_time"
+	}
+	if index != "records_namespace" || len(namespaces) == 1 {
+		c := conditions(q, namespaces, after)
+		return c.page(index, limit), c.args
+	}
+	// One index read cannot give two namespaces in the order of time.
+	var parts []string
+	var args []any
+	for _, n := range namespaces {
+		c := conditions(q, []string{n}, after)
+		parts = append(parts, "SELECT * FROM ("+c.page(index, limit)+")")
+		args = append(args, c.args...)
+	}
+	return strings.Join(parts, " UNION ALL ") + fmt.Sprintf(" ORDER BY at DESC, seq DESC LIMIT %d", limit), args
+}
+
+type where struct {
+	terms []string
+	args  []any
+}
+
+func (w *where) add(term string, args ...any) {
+	w.terms = append(w.terms, term)
+	w.args = append(w.args, args...)
+}
+
+func (w *where) equal(column, value string) {
+	if value != "" {
+		w.add(column+" = ?", value)
+	}
+}
+
+func (w *where) page(index string, limit int) string {
+	return fmt.Sprintf("SELECT seq, at, doc FROM records INDEXED BY %s WHERE %s ORDER BY at DESC, seq DESC LIMIT %d",
+		index, strings.Join(w.terms, " AND "), limit)
+}
+
+func oneOf[T ~string](w *where, column string, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = string(v)
+	}
+	w.add(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
+}
+
+func conditions(q store.Query, namespaces []string, after position) *where {
+	w := new(where)
+	w.equal("pod_uid", q.PodUID)
+	w.equal("pod", q.Pod)
+	if q.Workload != nil {
+		w.add("workload_name = ? AND workload_kind = ?", q.Workload.Name, q.Workload.Kind)
+	}
+	w.equal("node", q.Node)
+	if len(namespaces) == 1 {
+		w.add("namespace = ?", namespaces[0])
+	} else {
+		oneOf(w, "namespace", namespaces)
+	}
+	w.equal("cluster", q.Cluster)
+	w.equal("container", q.Container)
+	w.equal("kind", string(q.Kind))
+	oneOf(w, "category", q.Categories)
+	oneOf(w, "cause", q.Causes)
+	if !q.Since.IsZero() {
+		w.add("at >= ?", nanos(q.Since))
+	}
+	if !q.Until.IsZero() {
+		w.add("at < ?", nanos(q.Until))
+	}
+	// Also on the first page: it makes every page a search in its index.
+	w.add("(at, seq) < (?, ?)", after.at, after.seq)
+	return w
+}
+
+// Get implements store.Reader.
+func (s *Store) Get(ctx context.Context, id string) (record.Record, error) {
+	r, err := s.get(ctx, id)
+	if err != nil {
+		return record.Record{}, readError(fmt.Sprintf("get record %q of store %s", id, s.path), err)
+	}
+	return r, nil
+}
+
+func (s *Store) get(ctx context.Context, id string) (record.Record, error) {
+	// The upper bound sorts behind every text that begins with id. An ID that is itself the
+	// beginning of others sorts first.
+	upper := id + "\xff"
+	if len(id) < store.MinPrefix {
+		upper = id + "\x00"
+	}
+	rows, err := s.reader.QueryContext(ctx, `
+		SELECT r.id, r.doc, l.doc FROM records r LEFT JOIN logs l ON l.record = r.seq
+		WHERE r.id >= ? AND r.id < ? ORDER BY r.id LIMIT 2`, id, upper)
+	if err != nil {
+		return record.Record{}, err
+	}
+	defer rows.Close()
+	var found []string
+	var doc, log []byte
+	for rows.Next() {
+		var d, l []byte
+		var name string
+		if err := rows.Scan(&name, &d, &l); err != nil {
+			return record.Record{}, err
+		}
+		if len(found) == 0 {
+			doc, log = d, l
+		}
+		found = append(found, name)
+	}
+	if err := rows.Err(); err != nil {
+		return record.Record{}, err
+	}
+	switch {
+	case len(found) == 0 && len(id) < store.MinPrefix:
+		return record.Record{}, fmt.Errorf("%w; at least %d characters of an ID are needed", store.ErrNotFound, store.MinPrefix)
+	case len(found) == 0:
+		return record.Record{}, store.ErrNotFound
+	case len(found) == 2 && found[0] != id:
+		return record.Record{}, fmt.Errorf("%w: it fits %s, %s and perhaps more", store.ErrAmbiguous, found[0], found[1])
+	}
+	return s.decode(doc, log)
+}
+
+// decode returns a stored record with its log, which is nil where there is none.
+func (s *Store) decode(doc, log []byte) (record.Record, error) {
+	r, err := s.codec.record(doc)
+	if err != nil {
+		return record.Record{}, err
+	}
+	if log != nil {
+		if r.Log, err = s.codec.log(log); err != nil {
+			return record.Record{}, err
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,109 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema to what this program needs. A newer one is refused before
+// anything is written.
+func migrate(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
+	have, err := schemaVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	want, err := wantedVersion()
+	if err != nil {
+		return err
+	}
+	if err := refuseNewer(have, want); err != nil {
+		return err
+	}
+	if have == want {
+		return nil
+	}
+	// goose tries again for seconds where the first write fails; this write fails at once.
+	if err := probeWrite(ctx, db); err != nil {
+		return err
+	}
+	p, err := provider(db)
+	if err != nil {
+		return err
+	}
+	results, err := p.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("upgrade its schema from %d to %d: %w", have, want, err)
+	}
+	for _, r := range results {
+		logger.InfoContext(ctx, "upgraded the store's schema", "version", r.Source.Version, "took", r.Duration)
+	}
+	return nil
+}
+
+func provider(db *sql.DB) (*goose.Provider, error) {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("find the migrations: %w", err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, sub,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations: %w", err)
+	}
+	return p, nil
+}
+
+// wantedVersion is the number of the last migration.
+func wantedVersion() (int64, error) {
+	files, err := fs.ReadDir(migrations, "migrations")
+	if err != nil {
+		return 0, fmt.Errorf("list the migrations: %w", err)
+	}
+	var last int64
+	for _, f := range files {
+		n, err := goose.NumericComponent(f.Name())
+		if err != nil {
+			return 0, fmt.Errorf("number of a migration: %w", err)
+		}
+		last = max(last, n)
+	}
+	return last, nil
+}
+
+// schemaVersion returns the last migration that was applied, 0 if none was. It writes
+// nothing, unlike goose's own way to ask.
+func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
+	var n int64
+	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'goose_db_version'").Scan(&n)
+	if err == nil && n > 0 {
+		err = db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the version of its schema: %w", err)
+	}
+	return n, nil
+}
+
+func refuseNewer(have, want int64) error {
+	if have > want {
+		return fmt.Errorf("it was written by a newer version of whyrestart (schema %d, this program knows up to %d); use that version, or give another path", have, want)
+	}
+	return nil
+}
+
+func probeWrite(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin to write: %w", err)
+	}
+	return tx.Rollback()
+}

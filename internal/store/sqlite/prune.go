@@ -1,0 +1,188 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+const (
+	// pruneStep is how many records, and vacuumStep how many pages, one transaction removes:
+	// a few milliseconds, for which an append may have to wait.
+	pruneStep  = 250
+	vacuumStep = 512
+)
+
+// Prune implements store.Writer.
+func (s *Store) Prune(ctx context.Context, r store.Retention) (int, error) {
+	attempt := "prune store " + s.path
+	if s.writer == nil {
+		return 0, fmt.Errorf("%s: %w", attempt, errReadOnly)
+	}
+	p := pruner{db: s.writer}
+	err := p.prune(ctx, r)
+	return p.removed, writeError(attempt, err)
+}
+
+type pruner struct {
+	db      *writer
+	removed int
+}
+
+func (p *pruner) prune(ctx context.Context, r store.Retention) error {
+	if !r.Before.IsZero() {
+		if err := p.byAge(ctx, nanos(r.Before)); err != nil {
+			return err
+		}
+	}
+	if r.MaxBytes > 0 {
+		if err := p.bySize(ctx, r.MaxBytes); err != nil {
+			return err
+		}
+	}
+	if err := p.changes(ctx); err != nil {
+		return err
+	}
+	return p.shrink(ctx)
+}
+
+func (p *pruner) byAge(ctx context.Context, before int64) error {
+	for {
+		n, err := p.oldest(ctx, before-1, pruneStep)
+		if err != nil {
+			return err
+		}
+		if n < pruneStep {
+			break
+		}
+	}
+	return p.db.transact(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM gaps WHERE to_at <> 0 AND to_at < ?", before)
+		return err
+	})
+}
+
+func (p *pruner) bySize(ctx context.Context, maxBytes int64) error {
+	for {
+		var bytes, records int64
+		err := p.db.db.QueryRowContext(ctx, "SELECT "+contentBytes+", stops + stalls FROM totals").Scan(&bytes, &records)
+		if err != nil {
+			return fmt.Errorf("measure the content: %w", err)
+		}
+		if bytes <= maxBytes || records == 0 {
+			return nil
+		}
+		// About half of what has to go, so that the last steps are small and little more is
+		// removed than must be. A page only becomes free when its last row goes.
+		step := max(1, min(pruneStep, (bytes-maxBytes)*records/bytes/2))
+		n, err := p.oldest(ctx, maxNanos, step)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil
+		}
+	}
+}
+
+// oldest removes up to limit records of up to the given time, with their logs and
+// changes, which the foreign keys remove.
+func (p *pruner) oldest(ctx context.Context, until, limit int64) (int64, error) {
+	var stops, stalls int64
+	err := p.db.transact(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `
+			DELETE FROM records WHERE seq IN
+				(SELECT seq FROM records INDEXED BY records_time WHERE at <= ? ORDER BY at, seq LIMIT ?)
+			RETURNING kind`, until, limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var kind record.Kind
+			if err := rows.Scan(&kind); err != nil {
+				return err
+			}
+			if kind == record.KindStall {
+				stalls++
+			} else {
+				stops++
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE totals SET stops = stops - ?, stalls = stalls - ?, pruned = pruned + ?", stops, stalls, stops+stalls)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("remove the oldest records: %w", err)
+	}
+	p.removed += int(stops + stalls)
+	return stops + stalls, nil
+}
+
+// changes forgets what every known consumer has acknowledged. While none is known, all
+// are kept.
+func (p *pruner) changes(ctx context.Context) error {
+	for {
+		var n int64
+		err := p.db.transact(ctx, func(tx *sql.Tx) error {
+			done, err := tx.ExecContext(ctx, `
+				DELETE FROM changes WHERE seq IN
+					(SELECT seq FROM changes WHERE seq <= (SELECT min(seq) FROM consumers) ORDER BY seq LIMIT ?)`, 10*pruneStep)
+			if err != nil {
+				return err
+			}
+			n, err = done.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("remove acknowledged changes: %w", err)
+		}
+		if n < 10*pruneStep {
+			return nil
+		}
+	}
+}
+
+// shrink gives free pages back to the file system, all but a few that the next records
+// need anyway.
+func (p *pruner) shrink(ctx context.Context) error {
+	const keep = vacuumStep
+	for before := int64(maxNanos); ; {
+		var free int64
+		if err := p.db.db.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
+			return fmt.Errorf("count the free pages: %w", err)
+		}
+		if free <= keep || free >= before {
+			break
+		}
+		before = free
+		if err := p.vacuum(ctx, min(vacuumStep, free-keep)); err != nil {
+			return fmt.Errorf("give back free pages: %w", err)
+		}
+	}
+	// Only a checkpoint makes the file shorter. A passive one waits for nobody; where a
+	// reader is in its way, one of the automatic ones does it later.
+	var busy, log, done int64
+	if err := p.db.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &log, &done); err != nil {
+		return fmt.Errorf("move the write-ahead log into the file: %w", err)
+	}
+	return nil
+}
+
+func (p *pruner) vacuum(ctx context.Context, pages int64) error {
+	// A row per page, each of which must be asked for.
+	rows, err := p.db.db.QueryContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", pages))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+	}
+	return rows.Err()
+}

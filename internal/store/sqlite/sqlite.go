@@ -1,0 +1,192 @@
+// Package sqlite keeps the history in one SQLite file.
+//
+// It promises what store.Store does: what Append returned without error survives a
+// kill of the process and a loss of power (synchronous=FULL), and no two records have
+// one ID. One connection writes, a few read beside it, and further processes may read
+// the file while it is written (Options.ReadOnly).
+//
+// Beside the file lie its write-ahead log and index (-wal and -shm); they belong to it
+// as long as they exist, and go when the last process closes it. The file must be on a
+// file system of this machine: SQLite's locks and shared memory do not work over NFS.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+// Options says which file to open, and how.
+type Options struct {
+	// Path of the file. Its folder and the file are made where they do not exist.
+	Path string
+	// ReadOnly opens an existing file only to read it, also while another process writes
+	// to it. It makes no file, except that SQLite may need the index (-shm) beside the
+	// log (-wal) of a process that was killed; and it never changes the schema.
+	ReadOnly bool
+	// Logger is told what happens to the file as a whole, such as a migration; nil for nobody.
+	Logger *slog.Logger
+}
+
+// Store is an open history. It implements store.Store.
+type Store struct {
+	path   string
+	codec  *codec
+	reader *sql.DB
+	writer *writer
+}
+
+var _ store.Store = (*Store)(nil)
+
+// errReadOnly is what writing to a store returns that was opened for reading.
+var errReadOnly = errors.New("the store is open for reading only")
+
+// readers is how many queries run at once; each connection costs up to 2 MiB of cache.
+const readers = 4
+
+// Open opens the history at o.Path. Every error is one sentence that begins with
+// "open store" and the path.
+//
+// What is checked of an existing file, before anything is written to it: that it is an
+// SQLite file of whyrestart and not of another program, that its schema is not newer
+// than this program, that no page is missing at its end, and up to checkBytes of size
+// that it is sound as a whole (PRAGMA quick_check). The last takes about a second per
+// 300 MB, too long for a large history at every start; there, damage shows when the
+// damaged page is read.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s, err := open(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Path, explain(err))
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, o Options) (*Store, error) {
+	if o.Path == "" {
+		return nil, errors.New("no path is given")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	path, err := filepath.Abs(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("make the path absolute: %w", err)
+	}
+	if !o.ReadOnly {
+		if err := create(path); err != nil {
+			return nil, err
+		}
+	}
+	size, err := checkFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{path: path}
+	if s.codec, err = newCodec(); err != nil {
+		return nil, err
+	}
+	if o.ReadOnly {
+		err = s.openReadOnly(ctx, size)
+	} else {
+		err = s.openReadWrite(ctx, size, o.Logger)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// create makes the folder and an empty file that nobody else can read: logs may hold
+// what redaction does not know. SQLite gives the files beside it the same mode.
+func create(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make its folder: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("make the file: %w", err)
+	}
+	return f.Close()
+}
+
+func (s *Store) openReadOnly(ctx context.Context, size int64) error {
+	if size == 0 {
+		return errors.New("the file is empty: nothing was recorded in it yet")
+	}
+	c, err := newReadOnlyConnector(s.path)
+	if err != nil {
+		return err
+	}
+	s.reader = sql.OpenDB(c)
+	// Nothing stays open between queries: see readOnlyConnector.
+	s.reader.SetMaxIdleConns(0)
+	s.reader.SetMaxOpenConns(readers)
+	if err := checkSound(ctx, s.reader, size); err != nil {
+		return err
+	}
+	have, err := schemaVersion(ctx, s.reader)
+	if err != nil {
+		return err
+	}
+	want, err := wantedVersion()
+	if err != nil {
+		return err
+	}
+	if have < want {
+		return fmt.Errorf("it has the older schema %d and this program reads %d; a server of this version upgrades it when it starts, or read it with the version that wrote it", have, want)
+	}
+	return refuseNewer(have, want)
+}
+
+func (s *Store) openReadWrite(ctx context.Context, size int64, logger *slog.Logger) error {
+	db, err := openPool(s.path, writerParameters())
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	s.writer = &writer{db: db, codec: s.codec}
+	if err := checkSound(ctx, db, size); err != nil {
+		return err
+	}
+	if err := migrate(ctx, db, logger); err != nil {
+		return err
+	}
+	if err := s.writer.prepare(ctx); err != nil {
+		return err
+	}
+	if s.reader, err = openPool(s.path, readerParameters()); err != nil {
+		return err
+	}
+	s.reader.SetMaxOpenConns(readers)
+	s.reader.SetMaxIdleConns(readers)
+	return nil
+}
+
+// Close waits for calls that are under way, and closes the file.
+func (s *Store) Close() error {
+	var err error
+	// The writer goes last: the last connection that may write moves the write-ahead log
+	// into the file and removes it.
+	if s.reader != nil {
+		err = s.reader.Close()
+	}
+	if s.writer != nil {
+		err = errors.Join(err, s.writer.close())
+	}
+	if s.codec != nil {
+		s.codec.close()
+	}
+	if err != nil {
+		return fmt.Errorf("close store %s: %w", s.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+// readersDuringWrites: writers from several goroutines and readers at once. Whatever a
+// reader sees is whole: the three records of a batch are all there or none is.
+func readersDuringWrites(t *testing.T, f *fixture) {
+	const writers, batches = 2, 40
+	batch := func(writer, n int) store.Batch {
+		var b store.Batch
+		b.Cluster = "prod"
+		for i := range 3 {
+			b.Records = append(b.Records, with(stop(n), func(r *record.Record) {
+				r.ID = fmt.Sprintf("record-%d-%d-%d", writer, n, i)
+				r.PodUID = fmt.Sprintf("batch-%d-%d", writer, n)
+			}))
+		}
+		b.Marks = []record.Mark{mark(fmt.Sprint(writer), "api", n+1)}
+		return b
+	}
+	var writing, reading sync.WaitGroup
+	done := make(chan struct{})
+	for w := range writers {
+		writing.Go(func() {
+			for n := range batches {
+				if err := f.Append(t.Context(), batch(w, n)); err != nil {
+					t.Errorf("Append: %v", err)
+				}
+			}
+		})
+	}
+	read := func(what string, once func() error) {
+		reading.Go(func() {
+			for {
+				if err := once(); err != nil {
+					t.Errorf("%s: %v", what, err)
+					return
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	read("List", func() error {
+		records, _, err := f.List(t.Context(), store.Query{Limit: 1000})
+		perBatch := make(map[string]int)
+		for _, r := range records {
+			perBatch[r.PodUID]++
+		}
+		for uid, n := range perBatch {
+			if n != 3 {
+				return fmt.Errorf("%d records of %s are seen, want 3 or none", n, uid)
+			}
+		}
+		return err
+	})
+	read("Stats", func() error {
+		s, err := f.Stats(t.Context())
+		if s.Stops%3 != 0 {
+			return fmt.Errorf("%d stops are counted: a batch is seen in part", s.Stops)
+		}
+		return err
+	})
+	read("Marks", func() error {
+		return f.Marks(t.Context(), "prod", func(record.Mark) bool { return true })
+	})
+	read("Changes", func() error {
+		got, err := f.Changes(t.Context(), "log", 30)
+		if err != nil || len(got) == 0 {
+			return err
+		}
+		return f.Acknowledge(t.Context(), "log", got[len(got)-1].Seq)
+	})
+	writing.Wait()
+	close(done)
+	reading.Wait()
+	if s := f.stats(t); s.Stops != writers*batches*3 {
+		t.Errorf("%d stops are stored, want %d", s.Stops, writers*batches*3)
+	}
+	equal(t, "the marks", byKey(mark("0", "api", batches), mark("1", "api", batches)), f.marks(t, "prod"))
+}
+
+// cancel: every method takes the end of its context for an answer, and the store works on.
+func cancel(t *testing.T, f *fixture) {
+	f.append(t, store.Batch{Records: []record.Record{stop(1)}, Cluster: "prod", Marks: []record.Mark{mark("a", "api", 1)}})
+	before := f.stats(t)
+	ctx, stopIt := context.WithCancel(t.Context())
+	stopIt()
+	calls := map[string]func() error{
+		"Append": func() error { return f.Append(ctx, store.Batch{Records: []record.Record{stop(2)}}) },
+		"Prune": func() error {
+			_, err := f.Prune(ctx, store.Retention{MaxBytes: 1})
+			return err
+		},
+		"Acknowledge": func() error { return f.Acknowledge(ctx, "log", 1) },
+		"Marks": func() error {
+			return f.Marks(ctx, "prod", func(record.Mark) bool { return true })
+		},
+		"Scope": func() error {
+			_, err := f.Scope(ctx, "prod", "")
+			return err
+		},
+		"List": func() error {
+			_, _, err := f.List(ctx, store.Query{})
+			return err
+		},
+		"Get": func() error {
+			_, err := f.Get(ctx, stop(1).ID)
+			return err
+		},
+		"Gaps": func() error {
+			_, err := f.Gaps(ctx, "prod", Epoch(), Epoch())
+			return err
+		},
+		"Changes": func() error {
+			_, err := f.Changes(ctx, "log", 0)
+			return err
+		},
+		"Stats": func() error {
+			_, err := f.Stats(ctx)
+			return err
+		},
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s after its context ended: %v", name, err)
+		}
+	}
+	equal(t, "the totals", before, f.stats(t))
+	equal(t, "the changes", 1, len(f.changes(t, "log", 0)))
+
+	// An append that is cancelled on its way happened whole or not at all.
+	var records []record.Record
+	for i := range 2000 {
+		records = append(records, with(stop(10+i), func(r *record.Record) { r.Message = "late" }))
+	}
+	ctx, stopIt = context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- f.Append(ctx, store.Batch{Records: records}) }()
+	// Some work of its own lets the append get anywhere.
+	for range 20 {
+		f.stats(t)
+	}
+	stopIt()
+	err := <-result
+	got := f.stats(t).Stops
+	if err == nil && got != 2001 || got != 1 && got != 2001 {
+		t.Errorf("%d stops are stored after an append that ended with %v", got, err)
+	}
+	f.records(t, records...)
+	if got := f.stats(t).Stops; got != 2001 {
+		t.Errorf("%d stops are stored, want 2001", got)
+	}
+}
