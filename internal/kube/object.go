@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 
 	"github.com/whyrestart/whyrestart/internal/detect"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
@@ -42,16 +41,6 @@ var (
 	_ metav1.ObjectMetaAccessor = (*pod)(nil)
 	_ json.Unmarshaler          = (*pod)(nil)
 )
-
-// newCodecs returns the codecs of a private scheme in which a v1 Pod is a pod.
-func newCodecs() serializer.CodecFactory {
-	v1 := schema.GroupVersion{Version: "v1"}
-	scheme := runtime.NewScheme()
-	scheme.AddKnownTypeWithName(v1.WithKind("Pod"), &pod{})
-	scheme.AddKnownTypeWithName(v1.WithKind("PodList"), &podList{})
-	metav1.AddToGroupVersion(scheme, v1)
-	return serializer.NewCodecFactory(scheme)
-}
 
 // Reset and Unmarshal are what the protobuf serializer asks of an object
 // (apimachinery pkg/runtime/serializer/protobuf/protobuf.go, unmarshaler).

@@ -79,7 +79,7 @@ func NewWatcher(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	config := clientConfig(o.Config, o.UserAgent)
-	config.NegotiatedSerializer = newCodecs().WithoutConversion()
+	config.NegotiatedSerializer = newCodecs()
 	// A watch has no end; the time-outs of requests are the server's, and Check's own.
 	config.Timeout = 0
 	host, err := hostOf(config)
