@@ -17,11 +17,12 @@ func (r *Runtime) enqueue(f Finding) {
 	case r.collect <- f:
 		r.open[f.Record.ID] = f.Record
 	default:
+		last := &r.pending.Records[len(r.pending.Records)-1]
 		if r.wantsLog(&f) {
-			last := &r.pending.Records[len(r.pending.Records)-1]
 			last.Log = &record.Log{Missing: "not captured: too many containers stopped at the same time"}
 			r.opts.Meter.Captured("skipped")
 		}
+		r.opts.Meter.Complete(last)
 	}
 }
 
@@ -65,6 +66,7 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 	r.done = append(r.done, rec.ID)
 	defer signal(r.wake)
 	if log == nil && owner == nil && missing == nil {
+		r.opts.Meter.Complete(&rec)
 		return
 	}
 	rec = rec.Clone()
@@ -77,6 +79,7 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 	if missing != nil {
 		rec.Diagnosis.Missing = append(rec.Diagnosis.Missing, *missing)
 	}
+	r.opts.Meter.Complete(&rec)
 	r.open[rec.ID] = rec
 	r.pending.Records = append(r.pending.Records, rec)
 }
@@ -85,17 +88,7 @@ func (r *Runtime) captureLog(ctx context.Context, f *Finding) *record.Log {
 	if !r.wantsLog(f) {
 		return nil
 	}
-	rec := &f.Record
-	log := r.opts.Logs.Tail(ctx, LogRequest{
-		Namespace:   rec.Namespace,
-		Pod:         rec.Pod,
-		PodUID:      rec.PodUID,
-		Container:   rec.Container,
-		ContainerID: rec.ContainerID,
-		StartedAt:   rec.StartedAt,
-		FinishedAt:  rec.FinishedAt,
-		Previous:    f.Previous,
-	})
+	log := r.opts.Logs.Tail(ctx, logRequest(f))
 	if r.opts.Redactor != nil {
 		log.Lines, log.Redactions = r.opts.Redactor.Lines(log.Lines)
 	}
@@ -105,4 +98,19 @@ func (r *Runtime) captureLog(ctx context.Context, f *Finding) *record.Log {
 	}
 	r.opts.Meter.Captured(outcome)
 	return &log
+}
+
+// logRequest names the stopped instance of a finding.
+func logRequest(f *Finding) LogRequest {
+	r := &f.Record
+	return LogRequest{
+		Namespace:   r.Namespace,
+		Pod:         r.Pod,
+		PodUID:      r.PodUID,
+		Container:   r.Container,
+		ContainerID: r.ContainerID,
+		StartedAt:   r.StartedAt,
+		FinishedAt:  r.FinishedAt,
+		Previous:    f.Previous,
+	}
 }

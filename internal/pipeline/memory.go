@@ -8,12 +8,18 @@ import (
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
+// remembered is how many records a Memory keeps after they were acknowledged, so that
+// late evidence for them does not lose what was collected before.
+const remembered = 2000
+
 // Memory is a Ledger for one consumer of a process that keeps no history, such as a
-// watch in a terminal: what was acknowledged is forgotten.
+// watch in a terminal.
 type Memory struct {
 	mu      sync.Mutex
 	changes []store.Change
 	seq     int64
+	known   map[string]record.Record
+	order   []string // of known, oldest first
 }
 
 // Append implements Ledger.
@@ -21,14 +27,29 @@ func (m *Memory) Append(_ context.Context, b store.Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range b.Records {
+		r = m.remember(r)
 		if c := m.waiting(r.ID); c != nil {
-			c.Record = record.Refine(c.Record, r)
+			c.Record = r
 			continue
 		}
 		m.seq++
 		m.changes = append(m.changes, store.Change{Seq: m.seq, Record: r})
 	}
 	return nil
+}
+
+func (m *Memory) remember(r record.Record) record.Record {
+	if m.known == nil {
+		m.known = make(map[string]record.Record)
+	}
+	if old, ok := m.known[r.ID]; ok {
+		r = record.Refine(old, r)
+	} else if m.order = append(m.order, r.ID); len(m.order) > remembered {
+		delete(m.known, m.order[0])
+		m.order = m.order[1:]
+	}
+	m.known[r.ID] = r
+	return r
 }
 
 // waiting finds the change of a record that was not acknowledged yet: a record that

@@ -27,8 +27,8 @@ type Ledger interface {
 
 // Meter counts what a Runtime does; see package metrics.
 type Meter interface {
-	// Found is called for every record when it is first seen.
-	Found(r *record.Record)
+	// Complete is called once for every record, when nothing more is collected for it.
+	Complete(r *record.Record)
 	// Gap is called when a stretch of time was not seen.
 	Gap(g record.Gap)
 	// Pods tells how many pods are watched, Pending how many records wait to be stored.
@@ -148,6 +148,7 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	history := first && !sc.known
 	if first {
 		sc.replaced = true
+		r.opts.Meter.Trouble(scope, nil)
 		if sc.known {
 			r.gap(record.Gap{From: sc.Seen, To: now.UTC(), Scope: scope, Why: "whyrestart was not running"})
 		} else {
@@ -288,9 +289,6 @@ func (r *Runtime) add(uid string, found []Finding) {
 	}
 	for i := range found {
 		f := &found[i]
-		if !f.Refined {
-			r.opts.Meter.Found(&f.Record)
-		}
 		if old, ok := r.open[f.Record.ID]; ok {
 			f.Record = record.Refine(old, f.Record)
 			r.open[f.Record.ID] = f.Record

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"io"
+
+	"github.com/whyrestart/whyrestart/internal/dump"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/redact"
+)
+
+// Replay finds the stops in recorded watch events and calls show for each, in order.
+// The first error of show ends it.
+func Replay(ctx context.Context, cluster string, files []string, stdin io.Reader, show func(record.Record) error) (record.Coverage, error) {
+	return replay(ctx, cluster, show, func(handle func(dump.Event) error) ([]record.Missing, error) {
+		return dump.ReplayFiles(ctx, files, stdin, dump.Limits{}, handle)
+	})
+}
+
+// ReplayStream is Replay for one stream; before is called with each event first.
+func ReplayStream(ctx context.Context, name string, r io.Reader, before func(dump.Event) error, show func(record.Record) error) (record.Coverage, error) {
+	return replay(ctx, "", show, func(handle func(dump.Event) error) ([]record.Missing, error) {
+		return dump.ReadWatch(ctx, name, r, dump.Limits{}, func(ev dump.Event) error {
+			if err := before(ev); err != nil {
+				return err
+			}
+			return handle(ev)
+		})
+	})
+}
+
+func replay(ctx context.Context, cluster string, show func(record.Record) error, read func(func(dump.Event) error) ([]record.Missing, error)) (record.Coverage, error) {
+	redactor, err := redact.New(redact.Options{})
+	if err != nil {
+		return record.Coverage{}, err
+	}
+	objects := dump.NewObjects()
+	var shown []record.Record
+	var failed error
+	off := &pipeline.Offline{
+		Engine:   pipeline.NewEngine(cluster, redactor),
+		Owners:   objects,
+		Redactor: redactor,
+		Emit: func(r record.Record) {
+			shown = append(shown, record.Record{ID: r.ID, Stop: r.Stop})
+			if failed == nil {
+				failed = show(r)
+			}
+		},
+	}
+	missing, err := read(func(ev dump.Event) error {
+		objects.Apply(ev)
+		ev.Deliver(off, "")
+		return failed
+	})
+	return Coverage(off, distinct(shown), missing), err
+}
+
+// distinct drops all but the last of the records with the same ID.
+func distinct(records []record.Record) []record.Record {
+	seen := make(map[string]bool, len(records))
+	var out []record.Record
+	for i := len(records) - 1; i >= 0; i-- {
+		if !seen[records[i].ID] {
+			seen[records[i].ID] = true
+			out = append(out, records[i])
+		}
+	}
+	return out
+}
+
+// Analyze finds the last stops in a recorded state of a cluster: a file, a folder, an
+// archive, or "-" for stdin.
+func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record.Document, error) {
+	doc := record.Document{Schema: record.Schema}
+	redactor, err := redact.New(redact.Options{})
+	if err != nil {
+		return doc, err
+	}
+	d, err := dump.ReadDump(ctx, path, stdin, dump.Limits{})
+	if err != nil {
+		return doc, err
+	}
+	off := &pipeline.Offline{
+		Engine:   pipeline.NewEngine(cluster, redactor),
+		Owners:   d.Objects,
+		Logs:     d.Objects,
+		Redactor: redactor,
+		Emit:     func(r record.Record) { doc.Findings = append(doc.Findings, r) },
+	}
+	d.Objects.Replace(off, "")
+	doc.Coverage = Coverage(off, doc.Findings, d.Missing)
+	return doc, nil
+}

@@ -1,0 +1,243 @@
+// Package app wires the parts into the programs that the command line offers. It is
+// the only one that knows all adapters.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/rest"
+
+	"github.com/whyrestart/whyrestart/internal/kube"
+	"github.com/whyrestart/whyrestart/internal/metrics"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/printer"
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/redact"
+	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlite"
+)
+
+// Source says which pods of which cluster are looked at.
+type Source struct {
+	Config            *rest.Config
+	Cluster           string
+	Namespaces        []string
+	ExcludeNamespaces []string
+	Selector          string
+	// Logs captures log tails.
+	Logs bool
+	// Version goes into the user agent.
+	Version string
+}
+
+// ServeOptions configure Serve.
+type ServeOptions struct {
+	Source
+	// Store is the path of the SQLite file.
+	Store string
+	// Listen is the address of the HTTP server.
+	Listen string
+	// Retention bounds the history.
+	RetainFor   time.Duration
+	RetainBytes int64
+	// Settle is how long a record waits for its owner and log before it is told.
+	Settle time.Duration
+	Stdout io.Writer
+	Logger *slog.Logger
+}
+
+// stdoutConsumer is the name under which the JSON lines on stdout are acknowledged.
+const stdoutConsumer = "stdout"
+
+// pruneEvery is how often the retention is applied.
+const pruneEvery = time.Hour
+
+// Serve watches, records, and answers on Listen until ctx ends; then what was seen is
+// stored and told before it returns nil.
+func Serve(ctx context.Context, o ServeOptions) error {
+	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.Store, Logger: o.Logger})
+	if err != nil {
+		return err
+	}
+	err = serve(ctx, o, db)
+	if cerr := db.Close(); cerr != nil && err == nil {
+		err = fmt.Errorf("close the store: %w", cerr)
+	}
+	return err
+}
+
+func serve(ctx context.Context, o ServeOptions, db store.Store) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	live, err := newLive(ctx, o.Source, db, metrics.New(reg, o.Version), o.Logger)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	relay := &pipeline.Relay{
+		Ledger:   db,
+		Consumer: stdoutConsumer,
+		Settle:   o.Settle,
+		Settled:  live.runtime.Settled,
+		Deliver:  func(r record.Record) error { return printer.JSONLine(o.Stdout, r) },
+		Now:      time.Now,
+	}
+	server := &http.Server{Handler: handler(reg, live.runtime), ReadHeaderTimeout: 10 * time.Second}
+
+	o.Logger.Info("serving", "store", o.Store, "listen", listener.Addr().String(), "version", o.Version)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return live.run(gctx) })
+	g.Go(func() error { return relay.Run(gctx, live.runtime.Told()) })
+	g.Go(func() error { return prune(gctx, o, db) })
+	g.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve HTTP: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-gctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return server.Shutdown(stop)
+	})
+	err = g.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if derr := relay.Drain(last); derr != nil && err == nil {
+		err = derr
+	}
+	o.Logger.Info("stopped")
+	return err
+}
+
+// handler answers what a cluster's own machinery asks.
+func handler(reg *prometheus.Registry, r *pipeline.Runtime) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := r.Ready(); err != nil {
+			http.Error(w, "not ready: "+printer.Escape(err.Error()), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
+
+// prune applies the retention at the start and then every hour. That it fails is
+// reported and does not stop the watch.
+func prune(ctx context.Context, o ServeOptions, db store.Store) error {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		r := store.Retention{MaxBytes: o.RetainBytes}
+		if o.RetainFor > 0 {
+			r.Before = time.Now().Add(-o.RetainFor)
+		}
+		n, err := db.Prune(ctx, r)
+		if err != nil && ctx.Err() == nil {
+			o.Logger.Error("cannot remove old records", "err", err)
+		} else if n > 0 {
+			o.Logger.Info("removed old records", "records", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// live is a watch with the pipeline behind it.
+type live struct {
+	watcher *kube.Watcher
+	runtime *pipeline.Runtime
+}
+
+func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeline.Meter, logger *slog.Logger) (*live, error) {
+	watcher, err := newWatcher(s, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := watcher.Check(ctx); err != nil {
+		return nil, err
+	}
+	agent := userAgent(s)
+	owners, err := kube.NewOwners(kube.OwnersOptions{Config: s.Config, UserAgent: agent})
+	if err != nil {
+		return nil, err
+	}
+	redactor, err := redact.New(redact.Options{})
+	if err != nil {
+		return nil, err
+	}
+	o := pipeline.Options{
+		Cluster:   s.Cluster,
+		Selection: s.Selector,
+		Scopes:    watcher.Scopes(),
+		Ledger:    ledger,
+		Owners:    owners,
+		Redactor:  redactor,
+		Meter:     meter,
+		Logger:    logger,
+		Now:       time.Now,
+	}
+	if s.Logs {
+		if o.Logs, err = kube.NewLogs(kube.LogsOptions{Config: s.Config, UserAgent: agent}); err != nil {
+			return nil, err
+		}
+	}
+	runtime, err := pipeline.NewRuntime(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return &live{watcher: watcher, runtime: runtime}, nil
+}
+
+func newWatcher(s Source, logger *slog.Logger) (*kube.Watcher, error) {
+	return kube.NewWatcher(kube.Options{
+		Config:            s.Config,
+		UserAgent:         userAgent(s),
+		Namespaces:        s.Namespaces,
+		ExcludeNamespaces: s.ExcludeNamespaces,
+		LabelSelector:     s.Selector,
+		Logger:            logger,
+	})
+}
+
+func userAgent(s Source) string { return "whyrestart/" + s.Version }
+
+// run watches until ctx ends. The source stops first, so that everything it showed is
+// stored when run returns.
+func (l *live) run(ctx context.Context) error {
+	storing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	watching, cancel := context.WithCancel(ctx)
+	var g errgroup.Group
+	g.Go(func() error {
+		defer stop()
+		return l.watcher.Run(watching, l.runtime)
+	})
+	g.Go(func() error {
+		defer cancel()
+		return l.runtime.Run(storing)
+	})
+	return g.Wait()
+}

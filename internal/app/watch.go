@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/whyrestart/whyrestart/internal/kube"
+	"github.com/whyrestart/whyrestart/internal/metrics"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/redact"
+)
+
+// Watch shows stops as they happen until ctx ends, and keeps nothing.
+func Watch(ctx context.Context, s Source, settle time.Duration, logger *slog.Logger, show func(record.Record) error) error {
+	ledger := new(pipeline.Memory)
+	live, err := newLive(ctx, s, ledger, metrics.New(prometheus.NewRegistry(), s.Version), logger)
+	if err != nil {
+		return err
+	}
+	relay := &pipeline.Relay{Ledger: ledger, Settle: settle, Settled: live.runtime.Settled, Deliver: show, Now: time.Now}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return live.run(gctx) })
+	g.Go(func() error { return relay.Run(gctx, live.runtime.Told()) })
+	err = g.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if derr := relay.Drain(last); derr != nil && err == nil {
+		err = derr
+	}
+	return err
+}
+
+// Last returns the last stops that the cluster's own statuses still show, without logs.
+func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, error) {
+	watcher, err := newWatcher(s, logger)
+	if err != nil {
+		return record.Document{}, err
+	}
+	if err := watcher.Check(ctx); err != nil {
+		return record.Document{}, err
+	}
+	owners, err := kube.NewOwners(kube.OwnersOptions{Config: s.Config, UserAgent: userAgent(s)})
+	if err != nil {
+		return record.Document{}, err
+	}
+	redactor, err := redact.New(redact.Options{})
+	if err != nil {
+		return record.Document{}, err
+	}
+	doc := record.Document{Schema: record.Schema}
+	off := &pipeline.Offline{
+		Engine:   pipeline.NewEngine(s.Cluster, redactor),
+		Owners:   owners,
+		Redactor: redactor,
+		Emit:     func(r record.Record) { doc.Findings = append(doc.Findings, r) },
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	once := &snapshot{Offline: off, wanted: len(watcher.Scopes()), done: cancel}
+	if err := watcher.Run(ctx, once); err != nil {
+		return record.Document{}, err
+	}
+	if once.wanted > 0 {
+		return record.Document{}, fmt.Errorf("list pods: %w", context.Cause(ctx))
+	}
+	doc.Coverage = Coverage(off, doc.Findings, nil)
+	return doc, nil
+}
+
+// Coverage sums up what an offline run looked at.
+func Coverage(o *pipeline.Offline, found []record.Record, missing []record.Missing) record.Coverage {
+	c := record.Coverage{Pods: o.Pods, Missing: append(missing, o.Troubles...)}
+	for i := range found {
+		if s := found[i].Stop; s != nil {
+			c.Stops++
+			c.Missed += s.MissedBefore
+		}
+	}
+	return c
+}

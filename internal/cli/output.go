@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/whyrestart/whyrestart/internal/printer"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// outputFlags choose how records are printed.
+type outputFlags struct {
+	format   string
+	absolute bool
+	formats  []string
+}
+
+func (f *outputFlags) add(flags *pflag.FlagSet, formats ...string) {
+	f.formats = formats
+	flags.StringVarP(&f.format, "output", "o", "", "output format: "+strings.Join(formats, ", ")+" (default: a table)")
+	flags.BoolVar(&f.absolute, "absolute-time", false, "show times in full in place of ages")
+}
+
+func (f *outputFlags) check() error {
+	if f.format == "" || slices.Contains(f.formats, f.format) {
+		return nil
+	}
+	return fmt.Errorf("--output=%s: want one of %s", f.format, strings.Join(f.formats, ", "))
+}
+
+// document prints all findings at once.
+func (f *outputFlags) document(e *environment, d record.Document, namespace bool) error {
+	switch f.format {
+	case "json":
+		return printer.JSON(e.Out, d)
+	case "yaml":
+		return printer.YAML(e.Out, d)
+	case "jsonl":
+		return each(d.Findings, func(r record.Record) error { return printer.JSONLine(e.Out, r) })
+	case "name":
+		return each(d.Findings, func(r record.Record) error { return printer.Name(e.Out, r) })
+	}
+	color, err := e.colored()
+	if err != nil {
+		return err
+	}
+	return printer.NewTable(e.Out, printer.TableOptions{
+		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Color: color, Now: time.Now(),
+	}).Rows(d.Findings)
+}
+
+// stream returns a function that prints records one by one. A table shows each record
+// once: late evidence for a row that was printed is left to the other formats.
+func (f *outputFlags) stream(e *environment, namespace bool) (func(record.Record) error, error) {
+	switch f.format {
+	case "jsonl", "json":
+		return func(r record.Record) error { return printer.JSONLine(e.Out, r) }, nil
+	case "name":
+		return func(r record.Record) error { return printer.Name(e.Out, r) }, nil
+	}
+	color, err := e.colored()
+	if err != nil {
+		return nil, err
+	}
+	t := printer.NewTable(e.Out, printer.TableOptions{
+		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Clock: true, Color: color,
+	})
+	shown := make(recent)
+	return func(r record.Record) error {
+		if shown.has(r.ID) {
+			return nil
+		}
+		return t.Row(&r)
+	}, nil
+}
+
+// recent remembers IDs, and forgets them all before they become many.
+type recent map[string]bool
+
+func (m recent) has(id string) bool {
+	if m[id] {
+		return true
+	}
+	if len(m) >= 10_000 {
+		clear(m)
+	}
+	m[id] = true
+	return false
+}
+
+func each(records []record.Record, f func(record.Record) error) error {
+	for _, r := range records {
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newestFirst sorts findings as lists show them.
+func newestFirst(records []record.Record) {
+	slices.SortStableFunc(records, func(a, b record.Record) int {
+		return printer.When(&b).Compare(printer.When(&a))
+	})
+}
+
+// sayMissing tells a person on stderr what could not be read.
+func sayMissing(w io.Writer, missing []record.Missing) {
+	for _, m := range missing {
+		fmt.Fprintf(w, "whyrestart: not used: %s: %s\n", printer.Escape(m.What), printer.Escape(m.Why))
+	}
+}
+
+// findings prints a document, or says that there is nothing in it.
+func (f *outputFlags) findings(e *environment, d record.Document, namespace bool) error {
+	if d.Findings == nil {
+		d.Findings = []record.Record{} // "[]" in JSON, not "null"
+	}
+	structured := f.format == "json" || f.format == "yaml"
+	if !structured {
+		sayMissing(e.Err, d.Coverage.Missing)
+	}
+	if len(d.Findings) > 0 || structured {
+		if err := f.document(e, d, namespace); err != nil {
+			return err
+		}
+	}
+	if len(d.Findings) == 0 {
+		if !structured {
+			fmt.Fprintln(e.Err, "No stops found.")
+		}
+		return errNothing
+	}
+	return nil
+}
+
+// since keeps the records that are not older than t.
+func since(records []record.Record, t time.Time) []record.Record {
+	return slices.DeleteFunc(records, func(r record.Record) bool { return printer.When(&r).Before(t) })
+}

@@ -1,0 +1,120 @@
+// Package cli is the command line: it parses flags into typed options, calls the
+// program behind a command, and maps what comes back to exit codes. One file a command.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/whyrestart/whyrestart/internal/kube"
+	"github.com/whyrestart/whyrestart/internal/printer"
+	"github.com/whyrestart/whyrestart/internal/version"
+)
+
+// Exit codes of every command.
+const (
+	exitDone    = 0
+	exitError   = 1
+	exitNothing = 2
+)
+
+// errNothing ends a command that found nothing to report.
+var errNothing = errors.New("nothing to report")
+
+// Streams are what a command talks to.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// environment is what all commands share.
+type environment struct {
+	Streams
+	name  string // how usage names the program
+	color string
+	debug bool
+}
+
+// Main runs the command line in args, of which the first names the program, and
+// returns the exit code.
+func Main(ctx context.Context, args []string, s Streams) int {
+	e := &environment{Streams: s, name: programName(args[0])}
+	root := newRoot(e)
+	root.SetArgs(args[1:])
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errNothing):
+		return exitNothing
+	default:
+		fmt.Fprintf(s.Err, "whyrestart: %s\n", printer.Escape(err.Error()))
+		return exitError
+	}
+}
+
+// programName is what usage shows: kubectl runs plugins as kubectl-why_restart.
+func programName(arg0 string) string {
+	if base := filepath.Base(arg0); strings.HasPrefix(base, "kubectl-") {
+		return "kubectl " + strings.ReplaceAll(strings.TrimPrefix(base, "kubectl-"), "_", "-")
+	}
+	return "whyrestart"
+}
+
+func newRoot(e *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "whyrestart",
+		Short: "Record every container stop of a cluster, and say why",
+		Long: `whyrestart watches a Kubernetes cluster, records every container stop exactly once,
+and says why it happened, with evidence from the API. It only ever reads.
+
+Exit codes: 0 done, 1 error, 2 nothing to report.`,
+		Version:       version.Current(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: e.name},
+	}
+	root.SetIn(e.In)
+	root.SetOut(e.Out)
+	root.SetErr(e.Err)
+	root.PersistentFlags().StringVar(&e.color, "color", "auto", "colour in tables: auto, always or never (auto respects NO_COLOR)")
+	root.PersistentFlags().BoolVar(&e.debug, "debug", false, "log more, to stderr")
+	root.AddCommand(
+		newServe(e), newWatch(e), newList(e), newLogs(e),
+		newReplay(e), newAnalyze(e), newDemo(e), newVersion(e),
+	)
+	return root
+}
+
+// logger writes to stderr; what client-go has to say goes there too.
+func (e *environment) logger(level slog.Level) *slog.Logger {
+	if e.debug {
+		level = slog.LevelDebug
+	}
+	l := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: level}))
+	kube.RouteKlog(l)
+	return l
+}
+
+// colored tells whether tables are to be coloured.
+func (e *environment) colored() (bool, error) {
+	switch e.color {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto":
+		f, ok := e.Out.(*os.File)
+		return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd())), nil
+	}
+	return false, fmt.Errorf("--color=%s: want auto, always or never", e.color)
+}

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/whyrestart/whyrestart/internal/app"
+)
+
+type serveOptions struct {
+	source      sourceFlags
+	store       string
+	listen      string
+	retainFor   time.Duration
+	retainBytes string
+	settle      time.Duration
+	logs        bool
+	orDemo      bool
+}
+
+func newServe(e *environment) *cobra.Command {
+	o := &serveOptions{source: sourceFlags{everything: true}}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Watch a cluster and keep the record of its container stops",
+		Long: `Watch a cluster, store every container stop, and print each as a line of JSON.
+
+A record that is printed again with the same id replaces the earlier one. After a
+restart, what was stored and not printed yet is printed first.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd, e, o) },
+	}
+	o.source.add(cmd.Flags())
+	f := cmd.Flags()
+	f.StringVar(&o.store, "store", defaultStore(), "file of the history (SQLite)")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of /metrics, /healthz and /readyz")
+	f.DurationVar(&o.retainFor, "retention", 90*24*time.Hour, "remove records that are older; 0 keeps them")
+	f.StringVar(&o.retainBytes, "retention-size", "10Gi", "remove the oldest records beyond this size; 0 keeps them")
+	f.DurationVar(&o.settle, "settle", 3*time.Second, "how long a stop may wait for its log and owner before it is printed")
+	f.BoolVar(&o.logs, "logs", true, "capture the log tail of containers that stopped, redacted")
+	f.BoolVar(&o.orDemo, "or-demo", false, "where there is no cluster, play the built-in recording of one")
+	return cmd
+}
+
+func runServe(cmd *cobra.Command, e *environment, o *serveOptions) error {
+	source, err := o.source.source(o.logs)
+	if errors.Is(err, errNoCluster) && o.orDemo {
+		fmt.Fprintln(e.Err, "There is no kubeconfig, so there is no cluster to serve: here is the recording of a real one instead.")
+		return runDemo(cmd.Context(), e, &demoOptions{speed: 20})
+	}
+	if err != nil {
+		return err
+	}
+	bytes, err := resource.ParseQuantity(o.retainBytes)
+	if err != nil {
+		return fmt.Errorf("--retention-size: %w", err)
+	}
+	return app.Serve(cmd.Context(), app.ServeOptions{
+		Source:      source,
+		Store:       o.store,
+		Listen:      o.listen,
+		RetainFor:   o.retainFor,
+		RetainBytes: bytes.Value(),
+		Settle:      o.settle,
+		Stdout:      e.Out,
+		Logger:      e.logger(slog.LevelInfo),
+	})
+}
+
+// defaultStore is where the XDG base directory specification puts state.
+func defaultStore() string {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "whyrestart.db"
+		}
+		dir = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(dir, "whyrestart", "whyrestart.db")
+}

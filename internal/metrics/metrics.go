@@ -1,0 +1,164 @@
+// Package metrics counts what whyrestart does, for Prometheus. Label names are those
+// of kube-state-metrics; no label holds a pod, a UID or a text that a pod chooses, and
+// the number of series is bounded: what would exceed it is counted under "_overflow".
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// Overflow is the label value under which series beyond the bound are counted.
+const Overflow = "_overflow"
+
+// maxSeries bounds the series of whyrestart_container_stops_total.
+const maxSeries = 10_000
+
+// Meter implements pipeline.Meter.
+type Meter struct {
+	stops    *prometheus.CounterVec
+	missed   prometheus.Counter
+	overflow prometheus.Counter
+	stalls   *prometheus.CounterVec
+	gaps     prometheus.Counter
+	gapTime  prometheus.Counter
+	pods     prometheus.Gauge
+	pending  prometheus.Gauge
+	stored   prometheus.Histogram
+	failed   prometheus.Counter
+	captured *prometheus.CounterVec
+	up       *prometheus.GaugeVec
+
+	mu     sync.Mutex
+	series map[[6]string]bool
+}
+
+// New registers the metrics; build names the version that runs.
+func New(reg prometheus.Registerer, build string) *Meter {
+	m := &Meter{
+		stops: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whyrestart_container_stops_total",
+			Help: "Container instances that ended since this process started, without those that had ended before the watch began.",
+		}, []string{"namespace", "workload", "workload_type", "container", "category", "cause"}),
+		missed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whyrestart_container_stops_missed_total",
+			Help: "Container instances that ended and of which only the restart count tells.",
+		}),
+		overflow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whyrestart_series_overflow_total",
+			Help: "Stops that were counted under the label value _overflow because there were too many series.",
+		}),
+		stalls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whyrestart_stalls_total",
+			Help: "Pods and containers that could not start.",
+		}, []string{"namespace", "cause"}),
+		gaps: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whyrestart_watch_gaps_total",
+			Help: "Stretches of time in which the watch saw nothing.",
+		}),
+		gapTime: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whyrestart_watch_gap_seconds_total",
+			Help: "Time in which the watch saw nothing.",
+		}),
+		pods: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "whyrestart_watched_pods",
+			Help: "Pods that are watched.",
+		}),
+		pending: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "whyrestart_store_pending_records",
+			Help: "Records that wait to be stored.",
+		}),
+		stored: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "whyrestart_store_append_duration_seconds",
+			Help:    "How long storing a batch took.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}),
+		failed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whyrestart_store_append_failures_total",
+			Help: "Attempts to store that failed; what was to be stored is tried again.",
+		}),
+		captured: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whyrestart_log_captures_total",
+			Help: "Log tails that were wanted, by what came of it.",
+		}, []string{"outcome"}),
+		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "whyrestart_watch_up",
+			Help: "1 where the scope (a namespace, or empty for all) is being watched, 0 while it cannot be.",
+		}, []string{"scope"}),
+		series: make(map[[6]string]bool),
+	}
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "whyrestart_build_info",
+		Help: "The version that runs.",
+	}, []string{"version"})
+	info.WithLabelValues(build).Set(1)
+	reg.MustRegister(m.stops, m.missed, m.overflow, m.stalls, m.gaps, m.gapTime, m.pods, m.pending, m.stored, m.failed, m.captured, m.up, info)
+	return m
+}
+
+// Complete counts a record.
+func (m *Meter) Complete(r *record.Record) {
+	switch {
+	case r.Stall != nil:
+		m.stalls.WithLabelValues(r.Namespace, r.Diagnosis.Cause).Inc()
+	case r.Stop != nil && !r.BeforeWatch:
+		m.stops.WithLabelValues(m.labels(r)...).Inc()
+		m.missed.Add(float64(r.MissedBefore))
+	}
+}
+
+// labels returns the label values of a stop, within the bound on series.
+func (m *Meter) labels(r *record.Record) []string {
+	l := [6]string{r.Namespace, "", "", r.Container, string(r.Category), r.Diagnosis.Cause}
+	if r.Workload != nil {
+		l[1], l[2] = r.Workload.Name, r.Workload.Kind
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.series[l] && len(m.series) >= maxSeries {
+		m.overflow.Inc()
+		l = [6]string{Overflow, Overflow, Overflow, Overflow, string(r.Category), r.Diagnosis.Cause}
+	} else {
+		m.series[l] = true
+	}
+	return l[:]
+}
+
+// Gap counts a stretch that was not seen.
+func (m *Meter) Gap(g record.Gap) {
+	m.gaps.Inc()
+	if d := g.To.Sub(g.From); d > 0 && !g.From.IsZero() {
+		m.gapTime.Add(d.Seconds())
+	}
+}
+
+// Pods sets the number of watched pods.
+func (m *Meter) Pods(n int) { m.pods.Set(float64(n)) }
+
+// Pending sets the number of records that wait to be stored.
+func (m *Meter) Pending(n int) { m.pending.Set(float64(n)) }
+
+// Stored observes an attempt to store.
+func (m *Meter) Stored(_ int, took time.Duration, err error) {
+	if err != nil {
+		m.failed.Inc()
+		return
+	}
+	m.stored.Observe(took.Seconds())
+}
+
+// Captured counts a log tail that was wanted.
+func (m *Meter) Captured(outcome string) { m.captured.WithLabelValues(outcome).Inc() }
+
+// Trouble sets whether a scope is being watched.
+func (m *Meter) Trouble(scope string, err error) {
+	v := 1.0
+	if err != nil {
+		v = 0
+	}
+	m.up.WithLabelValues(scope).Set(v)
+}

@@ -1,0 +1,184 @@
+// Package printer writes records for people and for programs: a table that fits a
+// terminal, and the JSON of package record as a document or a line each. Nothing that
+// comes from the cluster reaches a terminal unescaped, in any format.
+package printer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// JSON writes the document indented, as kubectl does.
+func JSON(w io.Writer, d record.Document) error {
+	b, err := encode(d, "    ")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
+}
+
+// YAML writes the document as YAML, with the field names of its JSON.
+func YAML(w io.Writer, d record.Document) error {
+	b, err := encode(d, "")
+	if err != nil {
+		return err
+	}
+	y, err := yaml.JSONToYAML(b)
+	if err != nil {
+		return fmt.Errorf("encode YAML: %w", err)
+	}
+	// The encoder escapes control characters; what reorders text it leaves as it is.
+	lines := strings.Split(string(y), "\n")
+	for i := range lines {
+		lines[i] = Escape(lines[i])
+	}
+	_, err = io.WriteString(w, strings.Join(lines, "\n"))
+	return err
+}
+
+// JSONLine writes a record in one line.
+func JSONLine(w io.Writer, r record.Record) error {
+	b, err := encode(r, "")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
+}
+
+func encode(v any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode JSON: %w", err)
+	}
+	if indent != "" {
+		// The line breaks are the encoder's own: those of a value are escaped.
+		lines := bytes.SplitAfter(b.Bytes(), []byte("\n"))
+		for i := range lines {
+			text, end := bytes.CutSuffix(lines[i], []byte("\n"))
+			lines[i] = EscapeJSON(text)
+			if end {
+				lines[i] = append(lines[i][:len(lines[i]):len(lines[i])], '\n')
+			}
+		}
+		return bytes.Join(lines, nil), nil
+	}
+	text, _ := bytes.CutSuffix(b.Bytes(), []byte("\n"))
+	return append(EscapeJSON(text), '\n'), nil
+}
+
+// Name writes what "kubectl get -o name" would: a line that a command can take.
+func Name(w io.Writer, r record.Record) error {
+	_, err := fmt.Fprintf(w, "%s/%s\n", r.Kind, Escape(r.ID))
+	return err
+}
+
+// Workload is the short form of a workload, as kubectl spells kinds: deploy/checkout.
+// A pod without one stands for itself.
+func Workload(r *record.Record) string {
+	if r.Workload == nil {
+		return "pod/" + r.Pod
+	}
+	kind := strings.ToLower(r.Workload.Kind)
+	switch kind {
+	case "deployment":
+		kind = "deploy"
+	case "statefulset":
+		kind = "sts"
+	case "daemonset":
+		kind = "ds"
+	case "replicaset":
+		kind = "rs"
+	case "replicationcontroller":
+		kind = "rc"
+	case "cronjob":
+		kind = "cj"
+	}
+	return kind + "/" + r.Workload.Name
+}
+
+// When is the time that a record is listed under: when the instance ended, or when that
+// was seen, where its end has no time.
+func When(r *record.Record) time.Time {
+	switch {
+	case r.Stop != nil && !r.FinishedAt.IsZero():
+		return r.FinishedAt
+	case r.Stall != nil && !r.Begin.IsZero():
+		return r.Begin
+	}
+	return r.ObservedAt
+}
+
+// Outcome is the end as the API has it: the exit code and the reason, in a few words.
+func Outcome(r *record.Record) string {
+	var parts []string
+	switch s := r.Stop; {
+	case s == nil:
+		parts = append(parts, r.Diagnosis.Detail)
+	case !s.ExitObserved:
+		parts = append(parts, "exit not observed")
+	case s.ExitCode == nil:
+		parts = append(parts, "exit not seen, counted")
+	default:
+		what := fmt.Sprintf("exit %d", *s.ExitCode)
+		if s.Signal != "" {
+			what += " (" + s.Signal + ")"
+		}
+		if s.Reason != "" {
+			what += " " + s.Reason
+		}
+		parts = append(parts, what)
+	}
+	if d := r.Diagnosis.Detail; d != "" && r.Stop != nil {
+		parts = append(parts, d)
+	}
+	if r.Stop != nil && r.MissedBefore > 0 {
+		parts = append(parts, fmt.Sprintf("%d more before it only counted", r.MissedBefore))
+	}
+	if r.Stop != nil && r.BeforeWatch {
+		parts = append(parts, "before the watch")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Duration is a short form as kubectl's ages have: 41s, 3m12s, 6h4m, 12d.
+func Duration(d time.Duration) string {
+	s := int64(d / time.Second)
+	switch {
+	case s < 0:
+		return "0s"
+	case s < 120:
+		return fmt.Sprintf("%ds", s)
+	case s < 600:
+		return two(s/60, "m", s%60, "s")
+	case s < 3*3600:
+		return fmt.Sprintf("%dm", s/60)
+	case s < 8*3600:
+		return two(s/3600, "h", s%3600/60, "m")
+	case s < 48*3600:
+		return fmt.Sprintf("%dh", s/3600)
+	case s < 8*24*3600:
+		return two(s/86400, "d", s%86400/3600, "h")
+	default:
+		return fmt.Sprintf("%dd", s/86400)
+	}
+}
+
+func two(a int64, unitA string, b int64, unitB string) string {
+	if b == 0 {
+		return fmt.Sprintf("%d%s", a, unitA)
+	}
+	return fmt.Sprintf("%d%s%d%s", a, unitA, b, unitB)
+}
