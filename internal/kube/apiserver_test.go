@@ -104,6 +104,16 @@ func (s *apiServer) remove(namespace, name string) {
 	})
 }
 
+// leave sends what the server sends when a pod's labels cease to fit a selector.
+func (s *apiServer) leave(namespace, name string) {
+	s.do(func() {
+		p := s.pods[namespace+"/"+name].DeepCopy()
+		s.version++
+		p.ResourceVersion = strconv.Itoa(s.version)
+		s.events = append(s.events, podEvent{kind: watch.Deleted, pod: p, version: s.version})
+	})
+}
+
 // bookmark lets watches progress without a change.
 func (s *apiServer) bookmark() {
 	s.do(func() {

@@ -3,9 +3,11 @@ package kube
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/klauspost/compress/s2"
 	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +29,8 @@ type pod struct {
 	raw []byte
 	// text tells that raw is JSON.
 	text bool
+	// packed tells that raw is compressed.
+	packed bool
 }
 
 // podList stands in for corev1.PodList.
@@ -51,7 +55,7 @@ func (p *pod) Unmarshal(data []byte) error {
 	if err := p.slim.Unmarshal(data); err != nil {
 		return err
 	}
-	p.raw, p.text = nil, false
+	p.raw, p.text, p.packed = nil, false, false
 	if wantsFull(&p.slim.View) {
 		p.raw = bytes.Clone(data)
 	}
@@ -75,10 +79,20 @@ func (p *pod) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// wantsFull tells whether the detector may find a stop in v, as pipeline.Object.Full
-// puts it.
+// pack compresses the bytes of a pod that has to wait for others: a list is handed
+// over at once, and in a large cluster what happened to its pods before is most of
+// what it holds.
+func (p *pod) pack() {
+	if p.raw != nil && !p.packed {
+		// A clone, since Encode reserves room for bytes that it cannot compress.
+		p.raw, p.packed = bytes.Clone(s2.Encode(nil, p.raw)), true
+	}
+}
+
+// wantsFull tells whether there may be something to find in v: a stop, as
+// pipeline.Object.Full puts it, or a pod that was rejected.
 func wantsFull(v *detect.Pod) bool {
-	if v.Deleting {
+	if v.Deleting || v.Rejected {
 		return true
 	}
 	for i := range v.Containers {
@@ -99,11 +113,16 @@ func (p *pod) object() pipeline.Object {
 
 func (p *pod) full() (*corev1.Pod, error) {
 	full := new(corev1.Pod)
-	var err error
-	if p.text {
-		err = json.Unmarshal(p.raw, full)
-	} else {
-		err = full.Unmarshal(p.raw)
+	raw, err := p.raw, error(nil)
+	if p.packed {
+		raw, err = s2.Decode(nil, raw)
+	}
+	switch {
+	case err != nil:
+	case p.text:
+		err = json.Unmarshal(raw, full)
+	default:
+		err = full.Unmarshal(raw)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decode pod %s/%s: %w", p.slim.View.Namespace, p.slim.View.Name, err)
@@ -134,6 +153,21 @@ func (p *pod) DeepCopyObject() runtime.Object {
 	q := *p
 	q.slim.View.Containers = slices.Clone(p.slim.View.Containers)
 	return &q
+}
+
+// UnmarshalJSON reads a v1.PodList of a server that does not speak protobuf.
+func (l *podList) UnmarshalJSON(data []byte) error {
+	type plain podList // without this method
+	if err := json.Unmarshal(data, (*plain)(l)); err != nil {
+		return err
+	}
+	for _, p := range l.Items {
+		if p == nil {
+			return errors.New("decode list of pods: a pod is null")
+		}
+		p.pack()
+	}
+	return nil
 }
 
 // Field numbers of a PodList (k8s.io/api/core/v1/generated.proto).
@@ -175,6 +209,7 @@ func (l *podList) Unmarshal(data []byte) error {
 			if err := p.Unmarshal(value); err != nil {
 				return err
 			}
+			p.pack()
 			l.Items = append(l.Items, p)
 		}
 	}

@@ -19,6 +19,8 @@ import (
 type scope struct {
 	name string
 	sink pipeline.Sink
+	// selects tells that there is a label selector, which a pod may cease to fit.
+	selects bool
 
 	mu       sync.Mutex
 	troubled bool
@@ -28,6 +30,7 @@ type scope struct {
 var (
 	_ cache.ReflectorStore         = (*scope)(nil)
 	_ cache.ReflectorBookmarkStore = (*scope)(nil)
+	_ cache.TransformingStore      = (*scope)(nil)
 )
 
 // Replace hands over a list.
@@ -57,11 +60,18 @@ func (s *scope) Add(o any) error {
 // Update hands over a pod that changed.
 func (s *scope) Update(o any) error { return s.Add(o) }
 
-// Delete hands over the last state of a pod that is gone.
+// Delete hands over the last state of a pod that is gone. A pod that only ceased to
+// fit the label selector comes here as well (apiserver
+// pkg/storage/cacher/cache_watcher.go), with the state of before, and lives on: that
+// is not told. A pod that is gone has been marked for deletion, even one that was
+// deleted by force.
 func (s *scope) Delete(o any) error {
 	p, err := asPod(o)
 	if err != nil {
 		return err
+	}
+	if s.selects && !p.slim.View.Deleting {
+		return nil
 	}
 	s.seen(func() { s.sink.Delete(s.name, p.object()) })
 	return nil
@@ -71,6 +81,18 @@ func (s *scope) Delete(o any) error {
 func (s *scope) Bookmark(resourceVersion string) error {
 	s.seen(func() { s.sink.Progress(s.name, resourceVersion) })
 	return nil
+}
+
+// Transformer is what the reflector does to the pods of a streamed list as they come.
+func (s *scope) Transformer() cache.TransformFunc {
+	return func(o any) (any, error) {
+		p, err := asPod(o)
+		if err != nil {
+			return nil, err
+		}
+		p.pack()
+		return p, nil
+	}
 }
 
 // Resync has no meaning here: there is nothing to compare with.

@@ -47,8 +47,8 @@ type Options struct {
 	Namespaces []string
 	// ExcludeNamespaces are left out, by the server, where all are watched.
 	ExcludeNamespaces []string
-	// LabelSelector narrows down the pods. A pod whose labels change so that it no longer
-	// fits is told as deleted.
+	// LabelSelector narrows down the pods. Of a pod whose labels change so that it no longer
+	// fits, nothing more is told, but the next list lacks it.
 	LabelSelector string
 	// Logger takes what client-go has to say, at debug level. Nil discards it.
 	Logger *slog.Logger
@@ -157,7 +157,7 @@ func (w *Watcher) Run(ctx context.Context, sink pipeline.Sink) error {
 	ctx = withLogger(ctx, w.logger)
 	var running sync.WaitGroup
 	for _, lw := range w.scopes {
-		l := lw.fresh(&scope{name: lw.namespace, sink: sink})
+		l := lw.fresh(&scope{name: lw.namespace, sink: sink, selects: lw.labelSelector != ""})
 		running.Go(func() {
 			w.runScope(ctx, l)
 		})

@@ -290,6 +290,16 @@ func TestSelectors(t *testing.T) {
 		server.set(testPod("c"))
 		server.bookmark()
 		sink.want("replace shop/b at 106", "progress 108")
+
+		// What ceases to fit is not gone; what is deleted is.
+		server.leave("shop", "b")
+		p := testPod("d")
+		p.Labels = map[string]string{"app": "b"}
+		now := metav1.Unix(1700000000, 0)
+		p.DeletionTimestamp = &now
+		server.set(p)
+		server.remove("shop", "d")
+		sink.want("replace shop/b at 106", "progress 108", "apply shop/d 110", "delete shop/d 111")
 	}
 }
 
