@@ -65,7 +65,8 @@ const (
 	stateRunning    = 2
 	stateTerminated = 3
 
-	waitingReason = 1
+	waitingReason    = 1
+	runningStartedAt = 1
 
 	termExitCode    = 1
 	termReason      = 3
@@ -78,8 +79,10 @@ const (
 )
 
 const (
-	policyAlways  = "Always"
-	reasonBackOff = "CrashLoopBackOff"
+	policyAlways   = "Always"
+	phaseSucceeded = "Succeeded"
+	phaseFailed    = "Failed"
+	reasonBackOff  = "CrashLoopBackOff"
 
 	// initialEventsEnd is the map entry "k8s.io/initial-events-end": "true" as every
 	// protobuf encoder writes it, key before value.
@@ -145,6 +148,7 @@ func (d *decoder) pod(data []byte, p *Pod) error {
 		return f.err
 	}
 	p.View.ResourceVersion = detect.ParseResourceVersion(p.ResourceVersion)
+	p.View.Finished = string(d.phase) == phaseSucceeded || string(d.phase) == phaseFailed
 	p.View.Rejected = len(d.message) > 0 && detect.Rejected(string(d.phase), string(d.message))
 
 	total := d.n[listInit] + d.n[listApp] + d.n[listEphemeral]
@@ -158,7 +162,7 @@ func (d *decoder) pod(data []byte, p *Pod) error {
 		if f.num != podStatus {
 			continue
 		}
-		if err := d.containers(f.data, all, &at); err != nil {
+		if err := d.containers(f.data(), all, &at); err != nil {
 			return err
 		}
 	}
@@ -183,7 +187,7 @@ func (p *Pod) metadata(data []byte) error {
 			p.View.Deleting = true
 			err = f.expect(typeBytes)
 		case metaAnnotations:
-			if string(f.data) == initialEventsEnd {
+			if string(f.data()) == initialEventsEnd {
 				p.InitialEventsEnd = true
 			}
 		}
@@ -274,7 +278,7 @@ func (d *decoder) containers(data []byte, all []detect.Container, at *[lists]int
 		l := list(f.num)
 		c := &all[at[l]]
 		at[l]++
-		if err := container(f.data, c); err != nil {
+		if err := container(f.data(), c); err != nil {
 			return err
 		}
 		switch l {
@@ -321,7 +325,7 @@ func container(data []byte, c *detect.Container) error {
 			return err
 		}
 	}
-	c.Running = now.running
+	c.Running, c.StartedAt = now.running, now.startedAt
 	c.BackOff = string(now.waiting) == reasonBackOff
 	c.State, c.Last = now.terminated, last.terminated
 	return f.err
@@ -330,6 +334,7 @@ func container(data []byte, c *detect.Container) error {
 // state is a ContainerState that may come in pieces.
 type state struct {
 	running    bool
+	startedAt  time.Time
 	waiting    []byte
 	terminated *detect.Terminated
 }
@@ -343,13 +348,13 @@ func (s *state) read(data []byte) error {
 			err = f.message(s.readWaiting)
 		case stateRunning:
 			s.running = true
-			err = f.expect(typeBytes)
+			err = f.message(s.readRunning)
 		case stateTerminated:
 			if s.terminated == nil {
 				s.terminated = new(detect.Terminated)
 			}
 			if err = f.expect(typeBytes); err == nil {
-				err = terminated(f.data, s.terminated)
+				err = terminated(f.data(), s.terminated)
 			}
 		}
 		if err != nil {
@@ -366,6 +371,19 @@ func (s *state) readWaiting(data []byte) error {
 			continue
 		}
 		if err := f.bytes(&s.waiting); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (s *state) readRunning(data []byte) error {
+	f := fields{b: data}
+	for f.next() {
+		if f.num != runningStartedAt {
+			continue
+		}
+		if err := f.time(&s.startedAt); err != nil {
 			return err
 		}
 	}
@@ -407,11 +425,11 @@ func (f *fields) time(t *time.Time) error {
 		return err
 	}
 	*t = time.Time{}
-	if len(f.data) == 0 {
+	if f.lo == f.hi {
 		return nil
 	}
 	var sec int64
-	g := fields{b: f.data}
+	g := fields{b: f.data()}
 	for g.next() {
 		if g.num != timeSeconds {
 			continue

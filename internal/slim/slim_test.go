@@ -49,7 +49,7 @@ func randomPods(seed int64) *randfill.Filler {
 		},
 		func(p *corev1.PodStatus, c randfill.Continue) {
 			c.FillNoCustom(p)
-			p.Phase = oneOf(c, p.Phase, corev1.PodFailed, corev1.PodRunning)
+			p.Phase = oneOf(c, p.Phase, corev1.PodFailed, corev1.PodSucceeded, corev1.PodRunning)
 			p.Message = oneOf(c, p.Message, "Pod was rejected: Node didn't have enough resource: cpu", "Pod was rejected")
 		},
 		func(r *corev1.Container, c randfill.Continue) {
@@ -144,7 +144,7 @@ func TestEqualsFullDecoderInPieces(t *testing.T) {
 type shape map[protowire.Number]shape
 
 func podShape() shape {
-	state := shape{1: {}, 2: {}, 3: {5: {}, 6: {}}}
+	state := shape{1: {}, 2: {1: {}}, 3: {5: {}, 6: {}}}
 	status := shape{2: state, 3: state}
 	return shape{1: {}, 2: {20: {}}, 3: {8: status, 10: status, 13: status}}
 }
@@ -230,7 +230,7 @@ func TestDecode(t *testing.T) {
 					ExitCode: -1, Reason: "Error", Message: "boom", StartedAt: metav1.Unix(0, 0), FinishedAt: at, ContainerID: "containerd://old",
 				}},
 			}},
-			EphemeralContainerStatuses: []corev1.ContainerStatus{{Name: "debug", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}},
+			EphemeralContainerStatuses: []corev1.ContainerStatus{{Name: "debug", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}}},
 		},
 	}
 	want := detect.Pod{
@@ -242,7 +242,7 @@ func TestDecode(t *testing.T) {
 				ContainerID: "containerd://old", ExitCode: -1, Reason: "Error",
 				FinishedAt: time.Unix(1700000000, 0).UTC(), MessageSum: detect.Sum64("boom"),
 			}},
-			{Name: "debug", Type: record.Ephemeral, Running: true},
+			{Name: "debug", Type: record.Ephemeral, Running: true, StartedAt: time.Unix(1700000000, 0).UTC()},
 		},
 	}
 	var got detect.Pod

@@ -31,12 +31,16 @@ type fields struct {
 	b []byte
 	i int
 
-	num  int32
-	typ  uint8
-	v    uint64 // of a varint
-	data []byte // of a length-delimited field
-	err  error
+	num    int32
+	typ    uint8
+	v      uint64 // of a varint
+	lo, hi int    // of a length-delimited field in b
+	err    error
 }
+
+// data returns the bytes of a length-delimited field. They are not kept in fields,
+// where each pointer written is one for the garbage collector to look after.
+func (f *fields) data() []byte { return f.b[f.lo:f.hi:f.hi] }
 
 // next goes to the next field; false at the end of the message or on an error.
 func (f *fields) next() bool {
@@ -48,7 +52,7 @@ func (f *fields) next() bool {
 		return false
 	}
 	f.num, f.typ = int32(tag>>3), uint8(tag&7)
-	f.data, f.v = nil, 0
+	f.lo, f.hi, f.v = 0, 0, 0
 	if f.num <= 0 {
 		f.err = fmt.Errorf("field number %d", f.num)
 		return false
@@ -69,7 +73,7 @@ func (f *fields) next() bool {
 			f.err = io.ErrUnexpectedEOF
 			return false
 		}
-		f.data = f.b[f.i : f.i+n : f.i+n]
+		f.lo, f.hi = f.i, f.i+n
 		f.i += n
 	case typeFixed64:
 		f.skip(8)
@@ -160,7 +164,7 @@ func (f *fields) string(s *string) error {
 	if err := f.expect(typeBytes); err != nil {
 		return err
 	}
-	*s = string(f.data)
+	*s = string(f.data())
 	return nil
 }
 
@@ -169,7 +173,7 @@ func (f *fields) bytes(b *[]byte) error {
 	if err := f.expect(typeBytes); err != nil {
 		return err
 	}
-	*b = f.data
+	*b = f.data()
 	return nil
 }
 
@@ -185,5 +189,5 @@ func (f *fields) message(read func([]byte) error) error {
 	if err := f.expect(typeBytes); err != nil {
 		return err
 	}
-	return read(f.data)
+	return read(f.data())
 }
