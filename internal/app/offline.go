@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/whyrestart/whyrestart/internal/dump"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -41,6 +44,7 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 	off := &pipeline.Offline{
 		Engine:   pipeline.NewEngine(cluster, redactor),
 		Owners:   objects,
+		Events:   dumpEvents{objects},
 		Redactor: redactor,
 		Emit: func(r record.Record) {
 			shown = append(shown, record.Record{ID: r.ID, Stop: r.Stop})
@@ -52,6 +56,9 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 	missing, err := read(func(ev dump.Event) error {
 		objects.Apply(ev)
 		ev.Deliver(off, "")
+		if about, ok := ev.Object.(*corev1.Event); ok && ev.Type != dump.Deleted {
+			off.Late(string(about.InvolvedObject.UID))
+		}
 		return failed
 	})
 	return Coverage(off, distinct(shown), missing), err
@@ -85,6 +92,7 @@ func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record
 	off := &pipeline.Offline{
 		Engine:   pipeline.NewEngine(cluster, redactor),
 		Owners:   d.Objects,
+		Events:   dumpEvents{d.Objects},
 		Logs:     d.Objects,
 		Redactor: redactor,
 		Emit:     func(r record.Record) { doc.Findings = append(doc.Findings, r) },
@@ -92,4 +100,12 @@ func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record
 	d.Objects.Replace(off, "")
 	doc.Coverage = Coverage(off, doc.Findings, d.Missing)
 	return doc, nil
+}
+
+// dumpEvents reads events from what was recorded.
+type dumpEvents struct{ objects *dump.Objects }
+
+// Events implements pipeline.EventReader.
+func (d dumpEvents) Events(_ context.Context, _, uid string) ([]*corev1.Event, error) {
+	return d.objects.EventsAbout(types.UID(uid)), nil
 }

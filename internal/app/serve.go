@@ -184,6 +184,10 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 	if err != nil {
 		return nil, err
 	}
+	events, err := kube.NewEvents(kube.EventsOptions{Config: s.Config, UserAgent: agent})
+	if err != nil {
+		return nil, err
+	}
 	redactor, err := redact.New(redact.Options{})
 	if err != nil {
 		return nil, err
@@ -194,6 +198,7 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 		Scopes:    watcher.Scopes(),
 		Ledger:    ledger,
 		Owners:    owners,
+		Events:    events,
 		Redactor:  redactor,
 		Meter:     meter,
 		Logger:    logger,

@@ -49,6 +49,10 @@ func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, 
 	if err != nil {
 		return record.Document{}, err
 	}
+	events, err := kube.NewEvents(kube.EventsOptions{Config: s.Config, UserAgent: userAgent(s)})
+	if err != nil {
+		return record.Document{}, err
+	}
 	redactor, err := redact.New(redact.Options{})
 	if err != nil {
 		return record.Document{}, err
@@ -57,6 +61,7 @@ func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, 
 	off := &pipeline.Offline{
 		Engine:   pipeline.NewEngine(s.Cluster, redactor),
 		Owners:   owners,
+		Events:   events,
 		Redactor: redactor,
 		Emit:     func(r record.Record) { doc.Findings = append(doc.Findings, r) },
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/labels"
@@ -51,11 +52,11 @@ var errNoCluster = errors.New("no cluster: there is no kubeconfig, and this is n
 // source turns the flags into what the programs take.
 func (f *sourceFlags) source(captureLogs bool) (app.Source, error) {
 	loader := f.config.ToRawKubeConfigLoader()
-	config, err := loader.ClientConfig()
-	switch {
-	case clientcmd.IsEmptyConfig(err):
+	if f.nowhere(loader) {
 		return app.Source{}, errNoCluster
-	case err != nil:
+	}
+	config, err := loader.ClientConfig()
+	if err != nil {
 		return app.Source{}, fmt.Errorf("load the kubeconfig: %w", err)
 	}
 	if _, err := labels.Parse(f.selector); err != nil {
@@ -86,6 +87,13 @@ func (f *sourceFlags) source(captureLogs bool) (app.Source, error) {
 	}, nil
 }
 
+// nowhere tells that nothing names a cluster. client-go would try localhost:8080 then,
+// which was the address of an insecure port that API servers no longer have.
+func (f *sourceFlags) nowhere(loader clientcmd.ClientConfig) bool {
+	raw, err := loader.RawConfig()
+	return err == nil && len(raw.Clusters) == 0 && *f.config.APIServer == "" && os.Getenv("KUBERNETES_SERVICE_HOST") == ""
+}
+
 // polite leaves the server's warnings out: they are about API versions, not about stops.
 func polite(c *rest.Config) *rest.Config {
 	c.WarningHandler = rest.NoWarnings{}
@@ -102,7 +110,7 @@ func (f *sourceFlags) storeNamespaces() []string {
 		return f.namespaces
 	}
 	loader := f.config.ToRawKubeConfigLoader()
-	if _, err := loader.ClientConfig(); err != nil {
+	if f.nowhere(loader) {
 		return nil
 	}
 	ns, _, err := loader.Namespace()

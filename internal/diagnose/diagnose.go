@@ -41,6 +41,7 @@ type answer struct {
 	summary      string
 	evidence     []record.Evidence
 	alternatives []record.Alternative
+	ruledOut     []record.Alternative
 	missing      []record.Missing
 }
 
@@ -52,7 +53,9 @@ func families() []rule {
 		initCompleted,
 		disruptionTarget, podStatusReason, podDeleted,
 		sidecarStopped,
-		standIn, runtimeUnknown, startError, postStartHook, oomKilled,
+		standIn, runtimeUnknown, startError,
+		probeKill, postStartHook, containerReplaced, sandboxChanged,
+		oomKilled,
 		exitZero, exitSignal, exitCode,
 	}
 }
@@ -67,6 +70,7 @@ func Diagnose(e *evidence.Evidence) Finding {
 		Summary:      a.summary,
 		Evidence:     a.evidence,
 		Alternatives: a.alternatives,
+		RuledOut:     a.ruledOut,
 		Missing:      append(a.missing, e.Missing...),
 		RulesVersion: RulesVersion,
 	}

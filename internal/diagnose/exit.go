@@ -27,7 +27,20 @@ func exitZero(e *evidence.Evidence) *answer {
 	if e.Container.Type == record.Ephemeral || e.Container.Type == record.App && (policy(e) == "Never" || policy(e) == "OnFailure") {
 		return completed(e, "The container finished its work.")
 	}
-	return undecided(e)
+	if !ownEnd(e) {
+		return undecided(e)
+	}
+	return &answer{
+		category:   record.Failure,
+		cause:      "app_completed",
+		confidence: record.Likely,
+		summary:    "The program ended itself with exit code 0, and its restart policy starts it again.",
+		evidence:   exitEvidence(e),
+		ruledOut:   notKilled(),
+		alternatives: []record.Alternative{
+			{Cause: "unknown", Why: "somebody outside of Kubernetes may have asked it to end; events can also be lost"},
+		},
+	}
 }
 
 func completed(e *evidence.Evidence, summary string) *answer {
@@ -41,28 +54,8 @@ func exitSignal(e *evidence.Evidence) *answer {
 		return nil
 	}
 	switch s.ExitCode {
-	case 137:
-		a := &answer{
-			category:   record.Failure,
-			cause:      "sigkill_unattributed",
-			confidence: record.Unknown,
-			summary:    "The container ended with exit code 137 (SIGKILL by convention), and nothing in its status says who sent it.",
-			evidence:   exitEvidence(e),
-			alternatives: append(probes(e),
-				record.Alternative{Cause: "oom_killed", Why: "the node's memory ran out, or the runtime did not notice that a limit was hit"},
-				record.Alternative{Cause: "app_exit", Why: "the program may have chosen the code 137 itself, or passed on that of a child"},
-				record.Alternative{Cause: "sandbox_changed", Why: "the events of the pod were not read"}),
-		}
-		return a
-	case 143:
-		return &answer{
-			category:     record.Failure,
-			cause:        "sigterm_unattributed",
-			confidence:   record.Unknown,
-			summary:      "The container ended with exit code 143 (SIGTERM by convention), and nothing in its status says who sent it.",
-			evidence:     exitEvidence(e),
-			alternatives: append(probes(e), unseenKills()...),
-		}
+	case 137, 143:
+		return signalled(e)
 	case 132, 133, 134, 135, 136, 139, 159:
 		return &answer{
 			category:     record.Failure,
@@ -75,6 +68,37 @@ func exitSignal(e *evidence.Evidence) *answer {
 		}
 	}
 	return nil
+}
+
+// signalled: SIGKILL or SIGTERM, and nothing that explains it.
+func signalled(e *evidence.Evidence) *answer {
+	if k := killing(e); k != nil {
+		return undecided(e)
+	}
+	a := &answer{category: record.Failure, confidence: record.Unknown, evidence: exitEvidence(e)}
+	if e.Stop.ExitCode == 137 {
+		a.cause = "sigkill_unattributed"
+		a.summary = "The container ended with exit code 137 (SIGKILL by convention), and nothing in the API says who sent it."
+		a.alternatives = []record.Alternative{
+			{Cause: "oom_killed", Why: "the node's memory ran out, or the runtime did not notice that a limit was hit"},
+			{Cause: "app_exit", Why: "the program may have chosen the code 137 itself, or passed on that of a child"},
+			{Cause: "unknown", Why: "somebody may have killed it from outside of Kubernetes"},
+		}
+	} else {
+		a.cause = "sigterm_unattributed"
+		a.summary = "The container ended with exit code 143 (SIGTERM by convention), and nothing in the API says who sent it."
+		a.alternatives = []record.Alternative{
+			{Cause: "app_exit", Why: "the program may have chosen the code 143 itself, or passed on that of a child"},
+			{Cause: "unknown", Why: "somebody may have stopped it from outside of Kubernetes"},
+		}
+	}
+	if e.EventsRead {
+		a.ruledOut = notKilled()
+		return a
+	}
+	a.alternatives = append(append(a.alternatives, probes(e)...), unseenKills()...)
+	a.missing = []record.Missing{{What: "events of the pod", Why: "a Killing event would name who stopped it; events were not read"}}
+	return a
 }
 
 // exitCode: any other code.
@@ -99,7 +123,34 @@ func exitCode(e *evidence.Evidence) *answer {
 		a.summary = "The container ended with exit code 127, by which a shell says that it did not find a command, and the loader that it did not find a library."
 		return a
 	}
-	return undecided(e)
+	if !ownEnd(e) {
+		return undecided(e)
+	}
+	a.cause = "app_exit"
+	a.summary = fmt.Sprintf("The program ended itself with exit code %d.", s.ExitCode)
+	a.ruledOut = notKilled()
+	a.alternatives = []record.Alternative{
+		{Cause: "unknown", Why: "somebody outside of Kubernetes may have asked it to end; events can also be lost"},
+	}
+	return a
+}
+
+// ownEnd tells that the kubelet had nothing to do with the end: its events were read
+// and it wrote none about a kill in the instance's lifetime.
+func ownEnd(e *evidence.Evidence) bool {
+	return e.EventsRead && killing(e) == nil &&
+		lastEvent(e, func(ev *evidence.Event) bool { return ev.Reason == "SandboxChanged" }) == nil
+}
+
+// notKilled is what the absence of a Killing event rules out.
+func notKilled() []record.Alternative {
+	const why = "no Killing event in the instance's lifetime"
+	return []record.Alternative{
+		{Cause: "liveness_probe", Why: why},
+		{Cause: "startup_probe", Why: why},
+		{Cause: "definition_changed", Why: why},
+		{Cause: "sandbox_changed", Why: why},
+	}
 }
 
 // undecided answers "unknown" for an exit code that the program and the kubelet can
@@ -110,15 +161,26 @@ func undecided(e *evidence.Evidence) *answer {
 	if e.Stop.ExitCode == 0 {
 		own.Cause = "app_completed"
 	}
-	return &answer{
+	a := &answer{
 		category:     record.Failure,
 		cause:        "unknown",
 		confidence:   record.Unknown,
 		summary:      fmt.Sprintf("The container ended with exit code %d; whether by itself or because the kubelet stopped it, its status does not say.", e.Stop.ExitCode),
 		evidence:     exitEvidence(e),
-		alternatives: append(append([]record.Alternative{own}, probes(e)...), unseenKills()...),
-		missing:      []record.Missing{{What: "events of the pod", Why: "a Killing or SandboxChanged event would tell; events were not read"}},
+		alternatives: []record.Alternative{own},
 	}
+	if !e.EventsRead {
+		a.alternatives = append(append(a.alternatives, probes(e)...), unseenKills()...)
+		a.missing = []record.Missing{{What: "events of the pod", Why: "a Killing or SandboxChanged event would tell; events were not read"}}
+		return a
+	}
+	if k := killing(e); k != nil {
+		a.summary = fmt.Sprintf("The kubelet stopped the container, which ended with exit code %d; why it did, neither the pod nor its events say.", e.Stop.ExitCode)
+		a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
+		a.alternatives = nil
+		a.missing = []record.Missing{{What: "reason of the kill", Why: "the Killing event names none, and the pod is neither being deleted nor evicted"}}
+	}
+	return a
 }
 
 // probes lists the kills that the container's spec makes possible.

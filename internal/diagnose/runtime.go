@@ -83,24 +83,6 @@ func startError(e *evidence.Evidence) *answer {
 	return a
 }
 
-// postStartHook: the hook failed and the kubelet killed the container for it.
-func postStartHook(e *evidence.Evidence) *answer {
-	if e.Container.WaitingReason != "PostStartHookError" {
-		return nil
-	}
-	ev := statusEvidence(e)
-	return &answer{
-		category:   record.Failure,
-		cause:      "post_start_hook",
-		confidence: record.Confirmed,
-		summary:    "The container's postStart hook failed, and the kubelet killed the container for it.",
-		evidence: append([]record.Evidence{
-			ev(statusPath(e)+".state.waiting.reason", e.Container.WaitingReason),
-			ev(statusPath(e)+".state.waiting.message", e.Container.WaitingMessage),
-		}, exitEvidence(e)...),
-	}
-}
-
 // statusPath is the path of the container's status in the pod.
 func statusPath(e *evidence.Evidence) string {
 	path, _, _ := strings.Cut(e.Stop.Field, "].")

@@ -21,6 +21,10 @@ type Evidence struct {
 	Container Container `json:"container,omitzero"`
 	// Stop is nil for a stall.
 	Stop *Stop `json:"stop,omitempty"`
+	// EventsRead tells that the pod's events were read; Events are those that concern the
+	// pod or the container, oldest first.
+	EventsRead bool    `json:"eventsRead,omitempty"`
+	Events     []Event `json:"events,omitempty"`
 	// Missing names readings that were not to be had.
 	Missing []record.Missing `json:"missing,omitempty"`
 }
@@ -86,4 +90,17 @@ type Stop struct {
 	Message      string    `json:"message,omitempty"`
 	StartedAt    time.Time `json:"startedAt,omitzero"`
 	FinishedAt   time.Time `json:"finishedAt,omitzero"`
+}
+
+// Event is an event about the pod, or about the container.
+type Event struct {
+	Type    string `json:"type"`
+	Reason  string `json:"reason"`
+	Message string `json:"message,omitempty"`
+	// Container tells that the event is about this container, not about the pod.
+	Container bool `json:"container,omitempty"`
+	// First and Last are when it happened for the first and last time, Count how often.
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+	Count int       `json:"count,omitempty"`
 }

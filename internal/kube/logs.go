@@ -93,11 +93,11 @@ func NewLogs(o LogsOptions) (*Logs, error) {
 	return l, nil
 }
 
-// podCodecs returns the codecs of a scheme in which there are only whole pods.
+// podCodecs returns the codecs of a scheme in which there are only whole pods and events.
 func podCodecs() serializer.CodecFactory {
 	v1 := schema.GroupVersion{Version: "v1"}
 	scheme := runtime.NewScheme()
-	scheme.AddKnownTypes(v1, &corev1.Pod{})
+	scheme.AddKnownTypes(v1, &corev1.Pod{}, &corev1.Event{}, &corev1.EventList{})
 	metav1.AddToGroupVersion(scheme, v1)
 	return serializer.NewCodecFactory(scheme)
 }

@@ -44,44 +44,53 @@ func (r *Runtime) collector(ctx context.Context) {
 	}
 }
 
-// complete collects a record's owner and log, and stores it again with them.
+// complete collects a record's log, events and owner, and stores it again with them.
 func (r *Runtime) complete(ctx context.Context, f Finding) {
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
+	id := f.Record.ID
 	// The log first: it is what disappears.
 	log := r.captureLog(ctx, &f)
-	var owner *record.Workload
-	var missing *record.Missing
-	if f.Pod != nil && r.opts.Owners != nil {
-		w, err := r.opts.Owners.Workload(ctx, f.Pod)
-		owner = w
-		if err != nil {
-			missing = &record.Missing{What: "owner of the pod", Why: err.Error()}
-		}
+	diagnosed := r.opts.Events != nil && wantsEvents(&f)
+	if diagnosed {
+		events, err := r.opts.Events.Events(ctx, f.Record.Namespace, f.Record.PodUID)
+		r.engine.AddEvents(&f, events, err)
 	}
+	owner, missing := r.owner(ctx, &f)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := r.open[f.Record.ID] // the newest form, if it was relabelled meanwhile
-	r.done = append(r.done, rec.ID)
+	rec := r.open[id].Clone() // the newest form, if it was relabelled meanwhile
+	r.done = append(r.done, id)
 	defer signal(r.wake)
-	if log == nil && owner == nil && missing == nil {
-		r.opts.Meter.Complete(&rec)
-		return
-	}
-	rec = rec.Clone()
 	if log != nil {
 		rec.Log = log
 	}
 	if owner != nil {
 		rec.Workload = owner
 	}
+	if diagnosed && rec.Reason == f.Record.Reason {
+		rec.Category, rec.Diagnosis, rec.WillRestart = f.Record.Category, f.Record.Diagnosis, f.Record.WillRestart
+	}
 	if missing != nil {
 		rec.Diagnosis.Missing = append(rec.Diagnosis.Missing, *missing)
 	}
 	r.opts.Meter.Complete(&rec)
-	r.open[rec.ID] = rec
-	r.pending.Records = append(r.pending.Records, rec)
+	if log != nil || owner != nil || diagnosed || missing != nil {
+		r.open[id] = rec
+		r.pending.Records = append(r.pending.Records, rec)
+	}
+}
+
+func (r *Runtime) owner(ctx context.Context, f *Finding) (*record.Workload, *record.Missing) {
+	if f.Pod == nil || r.opts.Owners == nil {
+		return nil, nil
+	}
+	w, err := r.opts.Owners.Workload(ctx, f.Pod)
+	if err != nil {
+		return w, &record.Missing{What: "owner of the pod", Why: err.Error()}
+	}
+	return w, nil
 }
 
 func (r *Runtime) captureLog(ctx context.Context, f *Finding) *record.Log {

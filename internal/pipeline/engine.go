@@ -37,6 +37,8 @@ func NewEngine(cluster string, r Redactor) *Engine {
 // Finding is a record together with what it was made of.
 type Finding struct {
 	Record record.Record
+	// Evidence is what the diagnosis rests on so far.
+	Evidence evidence.Evidence
 	// Pod is the object that showed it; nil where there is none any more.
 	Pod *corev1.Pod
 	// Previous tells that the instance was already followed by another one.
@@ -106,7 +108,29 @@ func (e *Engine) stop(s *detect.Stop, pod *corev1.Pod, decode error, now time.Ti
 	}
 	e.diagnosed(&r, diagnose.Diagnose(&ev))
 	r.Message = e.redact(r.Message)
-	return Finding{Record: r, Pod: pod, Previous: s.InLast, Refined: s.Refined}
+	return Finding{Record: r, Evidence: ev, Pod: pod, Previous: s.InLast, Refined: s.Refined}
+}
+
+// miss notes a reading that was not to be had.
+func (f *Finding) miss(m record.Missing) {
+	f.Evidence.Missing = append(f.Evidence.Missing, m)
+	f.Record.Diagnosis.Missing = append(f.Record.Diagnosis.Missing, m)
+}
+
+// wantsEvents tells whether the events of the pod could say more than is known of a stop.
+func wantsEvents(f *Finding) bool {
+	return f.Record.Stop != nil && f.Record.ExitObserved && f.Record.Diagnosis.Confidence != record.Confirmed
+}
+
+// AddEvents diagnoses a finding again with the events of its pod, or with the reason
+// why they could not be read. It may be called at any time, from any goroutine.
+func (e *Engine) AddEvents(f *Finding, events []*corev1.Event, err error) {
+	if err != nil {
+		f.Evidence.Missing = append(f.Evidence.Missing, record.Missing{What: "events of the pod", Why: err.Error()})
+	} else {
+		extract.AddEvents(&f.Evidence, events)
+	}
+	e.diagnosed(&f.Record, diagnose.Diagnose(&f.Evidence))
 }
 
 func (e *Engine) rejected(pod *corev1.Pod, now time.Time) Finding {
@@ -129,11 +153,11 @@ func (e *Engine) rejected(pod *corev1.Pod, now time.Time) Finding {
 }
 
 // diagnosed completes a record by its diagnosis. What programs and people wrote, the
-// messages that are quoted, is redacted; the API's own words are not.
+// messages and events that are quoted, is redacted; the API's own words are not.
 func (e *Engine) diagnosed(r *record.Record, f diagnose.Finding) {
 	r.Category, r.Diagnosis, r.WillRestart = f.Category, f.Diagnosis, f.WillRestart
 	for i := range r.Diagnosis.Evidence {
-		if q := &r.Diagnosis.Evidence[i]; strings.HasSuffix(q.Field, "message") {
+		if q := &r.Diagnosis.Evidence[i]; q.Source == "event" || strings.HasSuffix(q.Field, "message") {
 			q.Value = e.redact(q.Value)
 		}
 	}

@@ -1,7 +1,10 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -12,6 +15,8 @@ import (
 type Offline struct {
 	Engine *Engine
 	Owners OwnerResolver
+	// Events may be nil: then what only events can tell stays unknown.
+	Events EventReader
 	// Logs may be nil: then records have no log.
 	Logs     LogReader
 	Redactor Redactor
@@ -24,6 +29,9 @@ type Offline struct {
 	Troubles []record.Missing
 
 	seen map[string]bool
+	// last holds the last stop of every container by the UID of its pod, for evidence
+	// that comes late.
+	last map[string]map[record.ContainerKey]Finding
 }
 
 // Replace implements Sink.
@@ -69,11 +77,12 @@ func (o *Offline) emit(found []Finding) {
 	for i := range found {
 		f := &found[i]
 		r := &f.Record
+		o.addEvents(f)
 		if f.Pod != nil && o.Owners != nil {
 			w, err := o.Owners.Workload(context.Background(), f.Pod)
 			r.Workload = w
 			if err != nil {
-				r.Diagnosis.Missing = append(r.Diagnosis.Missing, record.Missing{What: "owner of the pod", Why: err.Error()})
+				f.miss(record.Missing{What: "owner of the pod", Why: err.Error()})
 			}
 		}
 		if o.Logs != nil && r.Stop != nil && f.Pod != nil && r.ContainerID != "" {
@@ -84,7 +93,49 @@ func (o *Offline) emit(found []Finding) {
 			r.Log = &log
 		}
 		o.Emit(*r)
+		if r.Stop != nil {
+			o.remember(*f)
+		}
 	}
+}
+
+func (o *Offline) addEvents(f *Finding) {
+	if o.Events == nil || !wantsEvents(f) {
+		return
+	}
+	events, err := o.Events.Events(context.Background(), f.Record.Namespace, f.Record.PodUID)
+	o.Engine.AddEvents(f, events, err)
+}
+
+func (o *Offline) remember(f Finding) {
+	if o.last == nil {
+		o.last = make(map[string]map[record.ContainerKey]Finding)
+	}
+	uid := f.Record.PodUID
+	if o.last[uid] == nil {
+		o.last[uid] = make(map[record.ContainerKey]Finding)
+	}
+	o.last[uid][record.ContainerKey{PodUID: uid, Type: f.Record.ContainerType, Name: f.Record.Container}] = f
+}
+
+// Late tells that there are new events about a pod: the last stop of each of its
+// containers is emitted again if they change what is known of it.
+func (o *Offline) Late(uid string) {
+	pod := o.last[uid]
+	for _, key := range slices.SortedFunc(maps.Keys(pod), byName) {
+		f := pod[key]
+		before := f.Record.Diagnosis
+		f.Record = f.Record.Clone()
+		o.addEvents(&f)
+		if after := f.Record.Diagnosis; after.Cause != before.Cause || after.Detail != before.Detail || after.Confidence != before.Confidence {
+			pod[key] = f
+			o.Emit(f.Record)
+		}
+	}
+}
+
+func byName(a, b record.ContainerKey) int {
+	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name))
 }
 
 var _ Sink = (*Offline)(nil)

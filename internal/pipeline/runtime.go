@@ -52,6 +52,8 @@ type Options struct {
 	Scopes []string
 	Ledger Ledger
 	Owners OwnerResolver
+	// Events may be nil: then what only events can tell stays unknown.
+	Events EventReader
 	// Logs may be nil: then no log is captured.
 	Logs     LogReader
 	Redactor Redactor

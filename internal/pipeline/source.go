@@ -60,3 +60,8 @@ type LogReader interface {
 type OwnerResolver interface {
 	Workload(ctx context.Context, pod *corev1.Pod) (*record.Workload, error)
 }
+
+// EventReader reads the events about a pod, told by its UID. The pod itself may be gone.
+type EventReader interface {
+	Events(ctx context.Context, namespace, uid string) ([]*corev1.Event, error)
+}

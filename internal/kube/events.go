@@ -1,0 +1,73 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/rest"
+
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+)
+
+// eventLimit bounds the events of one pod that are read. The API server lists them by
+// name, which is by the time of their first occurrence for those of the kubelet.
+const eventLimit = 500
+
+// eventTimeout bounds one read.
+const eventTimeout = 5 * time.Second
+
+// EventsOptions says how events are read.
+type EventsOptions struct {
+	// Config says how to reach the API server. It is not changed.
+	Config    *rest.Config
+	UserAgent string
+}
+
+// Events reads the events about pods from the API server. It implements pipeline.EventReader.
+type Events struct {
+	client rest.Interface
+	host   string
+}
+
+var _ pipeline.EventReader = (*Events)(nil)
+
+// NewEvents prepares the connection; it does not use it.
+func NewEvents(o EventsOptions) (*Events, error) {
+	if o.Config == nil {
+		return nil, errors.New("no cluster to read events of: no client configuration")
+	}
+	config := clientConfig(o.Config, o.UserAgent)
+	config.NegotiatedSerializer = podCodecs().WithoutConversion()
+	config.Timeout = eventTimeout
+	host, err := hostOf(config)
+	if err != nil {
+		return nil, err
+	}
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, access(err, host, "get", "events", "")
+	}
+	return &Events{client: client, host: host}, nil
+}
+
+// Events returns the events about the pod with this UID that the API still has. Its
+// error is an *AccessError.
+func (e *Events) Events(ctx context.Context, namespace, uid string) ([]*corev1.Event, error) {
+	var list corev1.EventList
+	err := e.client.Get().Namespace(namespace).Resource("events").
+		Param("fieldSelector", fields.OneTermEqualSelector("involvedObject.uid", uid).String()).
+		Param("limit", strconv.Itoa(eventLimit)).
+		Do(ctx).Into(&list)
+	if err != nil {
+		return nil, access(err, e.host, "list", "events", namespace)
+	}
+	out := make([]*corev1.Event, len(list.Items))
+	for i := range list.Items {
+		out[i] = &list.Items[i]
+	}
+	return out, nil
+}
