@@ -36,6 +36,9 @@ func (d demote) Enabled(ctx context.Context, l slog.Level) bool {
 }
 
 func (d demote) Handle(ctx context.Context, r slog.Record) error {
+	if !d.next.Enabled(ctx, slog.LevelDebug) { // logr hands errors over without asking
+		return nil
+	}
 	r.Level = slog.LevelDebug
 	return d.next.Handle(ctx, r)
 }
