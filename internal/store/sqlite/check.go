@@ -51,19 +51,44 @@ func checkFile(path string) (int64, error) {
 	return info.Size(), nil
 }
 
-// checkSound refuses a library that can damage files, the file of another program, and
-// a damaged file.
-func checkSound(ctx context.Context, db *sql.DB, size int64) error {
+// checkContent refuses a library that can damage files, the file of another program, a
+// newer schema, and a damaged file. It returns the version of the schema, and which one
+// this program knows.
+func checkContent(ctx context.Context, db *sql.DB, size int64) (have, want int64, err error) {
+	if err := checkLibrary(ctx, db); err != nil {
+		return 0, 0, err
+	}
+	if err := checkApplication(ctx, db); err != nil {
+		return 0, 0, err
+	}
+	if have, want, err = versions(ctx, db); err != nil {
+		return 0, 0, err
+	}
+	if size > checkBytes {
+		return have, want, nil
+	}
+	var result string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
+		return 0, 0, fmt.Errorf("check it for damage: %w", err)
+	}
+	if result != "ok" {
+		return 0, 0, fmt.Errorf("%w (%s)", errDamaged, strings.ReplaceAll(result, "\n", "; "))
+	}
+	return have, want, nil
+}
+
+func checkLibrary(ctx context.Context, db *sql.DB) error {
 	var version string
 	if err := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
-		return fmt.Errorf("ask SQLite for its version: %w", err)
+		return fmt.Errorf("begin to read: %w", err)
 	}
 	if !atLeast(version, [3]int{3, 51, 3}) {
 		return fmt.Errorf("this program was built with SQLite %s; versions before 3.51.3 can damage a file", version)
 	}
-	if size == 0 {
-		return nil
-	}
+	return nil
+}
+
+func checkApplication(ctx context.Context, db *sql.DB) error {
 	var application, tables int64
 	err := db.QueryRowContext(ctx, `
 		SELECT (SELECT application_id FROM pragma_application_id),
@@ -74,16 +99,6 @@ func checkSound(ctx context.Context, db *sql.DB, size int64) error {
 	}
 	if application != applicationID && tables > 0 {
 		return errors.New("it is the SQLite file of another program; give another path")
-	}
-	if size > checkBytes {
-		return nil
-	}
-	var result string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-		return fmt.Errorf("check it for damage: %w", err)
-	}
-	if result != "ok" {
-		return fmt.Errorf("%w (%s)", errDamaged, strings.ReplaceAll(result, "\n", "; "))
 	}
 	return nil
 }

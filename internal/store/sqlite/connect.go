@@ -18,15 +18,12 @@ import (
 // busyTimeout is how many milliseconds a statement waits for the lock of another process.
 const busyTimeout = "busy_timeout(5000)"
 
-func writerParameters() url.Values {
-	return url.Values{
+func writerParameters(fresh bool) url.Values {
+	p := url.Values{
 		"mode": {"rw"},
 		// The lock is taken when a transaction begins: one that reads first and writes then
 		// could otherwise fail in the middle.
 		"_txlock": {"immediate"},
-		// Pruned pages can be given back to the file system. This only works if it is set
-		// before the first table is made, and the driver sees to that.
-		"_auto_vacuum": {"INCREMENTAL"},
 		"_pragma": {
 			busyTimeout,
 			"journal_mode(WAL)",
@@ -34,9 +31,15 @@ func writerParameters() url.Values {
 			"foreign_keys(1)",
 			"cache_size(-4000)",
 			// A burst leaves a long write-ahead log behind; it is cut back to this.
-			"journal_size_limit(16777216)",
+			"journal_size_limit(4194304)",
 		},
 	}
+	if fresh {
+		// So that pruned pages can be given back to the file system. It must be set before the
+		// first table is made, and the driver sees to that; later it only writes for nothing.
+		p.Set("_auto_vacuum", "INCREMENTAL")
+	}
+	return p
 }
 
 func readerParameters() url.Values {
@@ -58,6 +61,18 @@ func openPool(path string, parameters url.Values) (*sql.DB, error) {
 		return nil, fmt.Errorf("set up the connection: %w", err)
 	}
 	return sql.OpenDB(c), nil
+}
+
+func openReadOnlyPool(path string) (*sql.DB, error) {
+	c, err := newReadOnlyConnector(path)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(c)
+	// Nothing stays open between queries: see readOnlyConnector.
+	db.SetMaxIdleConns(0)
+	db.SetMaxOpenConns(readers)
+	return db, nil
 }
 
 // A readOnlyConnector opens a file in the way that fits the moment. While a process

@@ -14,18 +14,17 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema to what this program needs. A newer one is refused before
-// anything is written.
+// migrate brings the schema to what this program needs. It refuses what checkContent
+// does, because a new file did not go through that.
 func migrate(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
-	have, err := schemaVersion(ctx, db)
-	if err != nil {
+	if err := checkLibrary(ctx, db); err != nil {
 		return err
 	}
-	want, err := wantedVersion()
-	if err != nil {
+	if err := checkApplication(ctx, db); err != nil {
 		return err
 	}
-	if err := refuseNewer(have, want); err != nil {
+	have, want, err := versions(ctx, db)
+	if err != nil {
 		return err
 	}
 	if have == want {
@@ -79,25 +78,24 @@ func wantedVersion() (int64, error) {
 	return last, nil
 }
 
-// schemaVersion returns the last migration that was applied, 0 if none was. It writes
-// nothing, unlike goose's own way to ask.
-func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
-	var n int64
-	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'goose_db_version'").Scan(&n)
-	if err == nil && n > 0 {
-		err = db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&n)
+// versions returns the last migration that was applied, 0 if none was, and the last that
+// this program knows. A file beyond that is refused. It writes nothing, unlike goose's
+// own way to ask.
+func versions(ctx context.Context, db *sql.DB) (have, want int64, err error) {
+	if want, err = wantedVersion(); err != nil {
+		return 0, 0, err
+	}
+	err = db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'goose_db_version'").Scan(&have)
+	if err == nil && have > 0 {
+		err = db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&have)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read the version of its schema: %w", err)
+		return 0, 0, fmt.Errorf("read the version of its schema: %w", err)
 	}
-	return n, nil
-}
-
-func refuseNewer(have, want int64) error {
 	if have > want {
-		return fmt.Errorf("it was written by a newer version of whyrestart (schema %d, this program knows up to %d); use that version, or give another path", have, want)
+		return 0, 0, fmt.Errorf("it was written by a newer version of whyrestart (schema %d, this program knows up to %d); use that version, or give another path", have, want)
 	}
-	return nil
+	return have, want, nil
 }
 
 func probeWrite(ctx context.Context, db *sql.DB) error {

@@ -122,41 +122,30 @@ func (s *Store) openReadOnly(ctx context.Context, size int64) error {
 	if size == 0 {
 		return errors.New("the file is empty: nothing was recorded in it yet")
 	}
-	c, err := newReadOnlyConnector(s.path)
-	if err != nil {
+	var err error
+	if s.reader, err = openReadOnlyPool(s.path); err != nil {
 		return err
 	}
-	s.reader = sql.OpenDB(c)
-	// Nothing stays open between queries: see readOnlyConnector.
-	s.reader.SetMaxIdleConns(0)
-	s.reader.SetMaxOpenConns(readers)
-	if err := checkSound(ctx, s.reader, size); err != nil {
-		return err
-	}
-	have, err := schemaVersion(ctx, s.reader)
-	if err != nil {
-		return err
-	}
-	want, err := wantedVersion()
+	have, want, err := checkContent(ctx, s.reader, size)
 	if err != nil {
 		return err
 	}
 	if have < want {
 		return fmt.Errorf("it has the older schema %d and this program reads %d; a server of this version upgrades it when it starts, or read it with the version that wrote it", have, want)
 	}
-	return refuseNewer(have, want)
+	return nil
 }
 
 func (s *Store) openReadWrite(ctx context.Context, size int64, logger *slog.Logger) error {
-	db, err := openPool(s.path, writerParameters())
+	if err := checkBefore(ctx, s.path, size); err != nil {
+		return err
+	}
+	db, err := openPool(s.path, writerParameters(size == 0))
 	if err != nil {
 		return err
 	}
 	db.SetMaxOpenConns(1)
 	s.writer = &writer{db: db, codec: s.codec}
-	if err := checkSound(ctx, db, size); err != nil {
-		return err
-	}
 	if err := migrate(ctx, db, logger); err != nil {
 		return err
 	}
@@ -169,6 +158,22 @@ func (s *Store) openReadWrite(ctx context.Context, size int64, logger *slog.Logg
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
 	return nil
+}
+
+// checkBefore checks a file that will be written, through a connection that cannot: to
+// set up the other one already changes the header.
+func checkBefore(ctx context.Context, path string, size int64) error {
+	// A kill in the first moments of a new file leaves a journal that only a connection
+	// that writes can roll back. Nothing else is in the file then, and migrate checks it.
+	if _, err := os.Stat(path + "-journal"); err == nil || size == 0 {
+		return nil
+	}
+	db, err := openReadOnlyPool(path)
+	if err != nil {
+		return err
+	}
+	_, _, err = checkContent(ctx, db, size)
+	return errors.Join(err, db.Close())
 }
 
 // Close waits for calls that are under way, and closes the file.

@@ -2,12 +2,23 @@ package sqlite
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 
+	"go.uber.org/goleak"
+
+	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
 )
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(killedPath); path != "" {
+		os.Exit(appendUntilKilled(path))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
@@ -16,4 +27,63 @@ func TestConformance(t *testing.T) {
 			return Open(ctx, Options{Path: location})
 		},
 	})
+}
+
+func openTest(t testing.TB, o Options) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func newTest(t testing.TB) *Store {
+	t.Helper()
+	return openTest(t, Options{Path: filepath.Join(t.TempDir(), "history.db")})
+}
+
+// samples returns n records that begin with the given one.
+func samples(from, n int) []record.Record {
+	records := make([]record.Record, 0, n)
+	for i := range n {
+		records = append(records, storetest.Sample(from+i))
+	}
+	return records
+}
+
+func mustAppend(t testing.TB, s *Store, records ...record.Record) {
+	t.Helper()
+	if err := s.Append(t.Context(), store.Batch{Records: records}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(t testing.TB, s *Store) int64 {
+	t.Helper()
+	stats, err := s.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stats.Stops
+}
+
+// execute changes a file as another program would.
+func execute(t testing.TB, path string, statements ...string) {
+	t.Helper()
+	db, err := openPool(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
 }

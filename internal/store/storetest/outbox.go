@@ -137,10 +137,10 @@ func pruneByAge(t *testing.T, f *fixture) {
 }
 
 func pruneBySize(t *testing.T, f *fixture) {
-	const n = 3000
-	for from := 0; from < n; from += 500 {
+	const n, step = 1200, 400
+	for from := 0; from < n; from += step {
 		var batch []record.Record
-		for i := from; i < from+500; i++ {
+		for i := from; i < from+step; i++ {
 			batch = append(batch, with(Sample(i), func(r *record.Record) {
 				if i%4 == 0 {
 					r.Log = SampleLog(i)

@@ -66,6 +66,7 @@ func Run(t *testing.T, h Harness) {
 		{"Model", model},
 	} {
 		t.Run(part.name, func(t *testing.T) {
+			t.Parallel()
 			f := &fixture{Harness: h, location: h.NewLocation(t)}
 			f.open(t)
 			part.test(t, f)

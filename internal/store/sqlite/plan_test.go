@@ -1,0 +1,144 @@
+package sqlite
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/storetest"
+)
+
+func plan(t *testing.T, s *Store, text string, args ...any) []string {
+	t.Helper()
+	rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	defer rows.Close()
+	var lines []string
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, detail)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+// A page of a list reads its index from where the page begins, in the order of the page:
+// no full scan of the records, and no sorting of them.
+func TestListPlans(t *testing.T) {
+	s := newTest(t)
+	mustAppend(t, s, samples(0, 100)...)
+	after := position{at: storetest.Epoch().UnixNano(), seq: 7}
+	for _, c := range []struct {
+		name string
+		q    store.Query
+		want string
+	}{
+		{"all", store.Query{}, "records_time (at<?)"},
+		{"in a time", store.Query{Since: storetest.Epoch(), Until: storetest.Epoch().Add(time.Hour)}, "records_time (at>? AND at<?)"},
+		{"of categories", store.Query{Categories: []record.Category{record.Failure, record.Disruption}}, "records_time (at<?)"},
+		{"of a namespace since", store.Query{Namespaces: []string{"shop"}, Since: storetest.Epoch()}, "records_namespace (namespace=? AND at>? AND at<?)"},
+		{"of a workload", store.Query{Workload: &record.Workload{Kind: "Deployment", Name: "checkout"}}, "records_workload (workload_name=? AND workload_kind=? AND at<?)"},
+		{
+			"of a workload in a namespace", store.Query{Workload: &record.Workload{Kind: "Deployment", Name: "checkout"}, Namespaces: []string{"shop"}, Cluster: "prod"},
+			"records_workload (workload_name=? AND workload_kind=? AND at<?)",
+		},
+		{"of a pod", store.Query{Pod: "checkout-1", Namespaces: []string{"shop"}}, "records_pod (pod=? AND at<?)"},
+		{"of a pod's life", store.Query{PodUID: "x", Container: "api"}, "records_pod_uid (pod_uid=? AND at<?)"},
+		{"of a node", store.Query{Node: "x", Since: storetest.Epoch()}, "records_node (node=? AND at>? AND at<?)"},
+	} {
+		for _, p := range []position{{at: maxNanos, seq: maxNanos}, after} {
+			text, args := listStatement(c.q, p, 51)
+			want := []string{"SEARCH records USING INDEX " + c.want}
+			if diff := cmp.Diff(want, plan(t, s, text, args...)); diff != "" {
+				t.Errorf("records %s after %v (-want +got):\n%s", c.name, p, diff)
+			}
+		}
+	}
+
+	text, args := listStatement(store.Query{Namespaces: []string{"a", "b", "c"}, Since: storetest.Epoch()}, after, 51)
+	searches := 0
+	for _, line := range plan(t, s, text, args...) {
+		if strings.HasPrefix(line, "SCAN records") {
+			t.Errorf("records of three namespaces: %s", line)
+		}
+		if strings.HasPrefix(line, "SEARCH records USING INDEX records_namespace (namespace=?") {
+			searches++
+		}
+	}
+	if searches != 3 {
+		t.Errorf("records of three namespaces are searched %d times", searches)
+	}
+}
+
+// What is left of a big history after pruning by size lies in a small file.
+func TestPruneShrinksTheFile(t *testing.T) {
+	s := newTest(t)
+	for from := 0; from < 3000; from += 500 {
+		batch := samples(from, 500)
+		for i := range batch {
+			batch[i].Log = storetest.SampleLog(from + i)
+		}
+		mustAppend(t, s, batch...)
+	}
+	files := func() (total int64) {
+		t.Helper()
+		for _, suffix := range []string{"", "-wal"} {
+			info, err := os.Stat(s.path + suffix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += info.Size()
+		}
+		return total
+	}
+	before := files()
+	const bound = 4 << 20
+	removed, err := s.Prune(t.Context(), store.Retention{MaxBytes: bound})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d of 3000 records removed; files before %d, after %d, of which the log %d", removed, before, files(), files()-info.Size())
+	// The free pages that are kept, and what lies between two checkpoints.
+	if max := int64(bound + vacuumStep*4096 + 1<<20); info.Size() > max {
+		t.Errorf("the file has %d bytes for %d of content, want at most %d", info.Size(), bound, max)
+	}
+	checkIntegrity(t, s)
+}
+
+// A pod and its containers that nobody stopped for long keep their marks; the rest of the
+// schema holds on to its records.
+func TestNothingOutlivesItsRecord(t *testing.T) {
+	s := newTest(t)
+	batch := samples(0, 300)
+	for i := range batch {
+		batch[i].Log = storetest.SampleLog(i)
+	}
+	mustAppend(t, s, batch...)
+	if _, err := s.Prune(t.Context(), store.Retention{Before: storetest.Epoch().Add(290 * time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"records", "logs", "changes"} {
+		var n int
+		if err := s.reader.QueryRowContext(t.Context(), fmt.Sprintf("SELECT count(*) FROM %s", table)).Scan(&n); err != nil || n != 10 {
+			t.Errorf("%s has %d rows, want 10; error %v", table, n, err)
+		}
+	}
+}
