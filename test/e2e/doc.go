@@ -1,0 +1,30 @@
+// Package e2e runs whyrestart against a real cluster and compares what it recorded
+// with what the container runtime itself says happened.
+//
+// The tests need the build tag e2e and a cluster:
+//
+//	cd test/cluster && go build -o /tmp/cluster ./cmd/cluster && /tmp/cluster up
+//	eval "$(/tmp/cluster env)"
+//	go test -tags e2e -count=1 -timeout 30m -v ./test/e2e/...
+//
+// Every scenario has a namespace of its own, whose name begins with "e2e-". One
+// whyrestart watches them all; it is started before the first scenario and its totals
+// are checked once more after the last one, on its output and in its store.
+//
+// What is true is read from three accounts that whyrestart has no part in:
+//
+//   - the account that test/cluster keeps of containerd: every instance that ended.
+//     It is the measure: recorded and missed stops must add up to it, container by
+//     container, and no recorded stop may be one that it does not know.
+//   - what the kubelet noticed, from its log: not complete, but what it names happened.
+//   - a plain watch of pods by the test. It replaces the first where the cluster is
+//     not that of test/cluster; scenarios that harm the node are skipped there.
+//
+// Environment:
+//
+//	KUBECONFIG                 the cluster; needed
+//	WHYRESTART_BIN             the program under test; built unless set
+//	WHYRESTART_CLUSTER_DIR     state folder of test/cluster, /var/lib/whyrestart-cluster unless set
+//	WHYRESTART_CLUSTER_BIN     the tool of test/cluster; built unless set
+//	WHYRESTART_E2E_REPORT      a file that the table of all scenarios is written to
+package e2e

@@ -1,0 +1,83 @@
+//go:build e2e
+
+package e2e
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// deletionScenarios are the ways in which a pod is taken away.
+func deletionScenarios() []scenario {
+	deleted := expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no()}
+	return []scenario{
+		{name: "delete", run: func(s *space) {
+			s.create(newPod("gone", steady("one"), steady("two")))
+			s.untilRunning("gone")
+			s.deletePod("gone")
+			s.untilGone("gone")
+			s.check(s.untilStops("gone", "one", 1), deleted)
+			s.check(s.untilStops("gone", "two", 1), deleted)
+		}},
+		{name: "delete-force", run: func(s *space) {
+			// The API forgets the pod at once, long before its containers end.
+			s.create(newPod("gone", steady("one"), steady("two")))
+			s.untilRunning("gone")
+			s.deletePod("gone", 0)
+			s.untilGone("gone")
+			want := expect{exit: -1, typ: record.App, not: record.Failure, restarts: no()}
+			s.check(s.untilStops("gone", "one", 1), want)
+			s.check(s.untilStops("gone", "two", 1), want)
+		}},
+		{name: "delete-ignores-sigterm", run: func(s *space) {
+			s.create(graceful(newPod("gone", misbehave("main", "ignore-term", "forever")), 3))
+			s.untilRunning("gone")
+			s.deletePod("gone")
+			s.untilGone("gone")
+			s.check(s.untilStops("gone", "main", 1), expect{exit: 137, typ: record.App, category: record.Lifecycle, restarts: no()})
+		}},
+		{name: "delete-crashing", run: func(s *space) {
+			s.create(newPod("gone", counted("main", "exit 1")))
+			s.untilRestarts("gone", 2, "main")
+			s.deletePod("gone")
+			s.untilGone("gone")
+		}},
+		{name: "delete-force-crashing", run: func(s *space) {
+			s.create(newPod("gone", counted("main", "sleep 1; exit 1"), counted("other", "exit 2")))
+			s.untilRestarts("gone", 2, "main", "other")
+			s.untilPod("gone", "runs main", func(p *corev1.Pod) bool { return statusOf(p, "main").State.Running != nil })
+			s.deletePod("gone", 0)
+			s.untilGone("gone")
+		}},
+		{name: "delete-before-start", run: func(s *space) {
+			// The deletion races with the start; whichever wins, the numbers must add up.
+			s.create(newPod("early", steady("main")), newPod("earlier", steady("main")))
+			s.untilPod("early", "is scheduled", func(p *corev1.Pod) bool { return p.Spec.NodeName != "" })
+			s.deletePod("early")
+			s.deletePod("earlier")
+			s.untilGone()
+		}},
+		{name: "delete-namespace", run: func(s *space) {
+			s.createDeployment(deployment(newPod("shop", steady("main")), 2))
+			s.create(newPod("alone", steady("main")))
+			s.untilReady("shop", 2, "")
+			s.untilRunning("alone")
+			s.must(s.kube.CoreV1().Namespaces().Delete(s.ctx, s.ns, metav1.DeleteOptions{}), "delete the namespace")
+			s.untilGone()
+			want := expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no()}
+			s.check(s.untilStops("alone", "main", 1), want)
+			s.check(s.untilStops("shop", "main", 2), want)
+		}},
+		{name: "eviction-api", run: func(s *space) {
+			s.create(newPod("drained", steady("main")))
+			s.untilRunning("drained")
+			e := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: "drained", Namespace: s.ns}}
+			s.must(s.kube.PolicyV1().Evictions(s.ns).Evict(s.ctx, e), "evict the pod")
+			s.untilGone("drained")
+			s.check(s.untilStops("drained", "main", 1), expect{exit: 0, typ: record.App, category: record.Disruption, restarts: no()})
+		}},
+	}
+}

@@ -1,0 +1,102 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// crashes is how many stops of a container that ends again and again a scenario waits for.
+const crashes = 3
+
+// loop is a container that ends by itself, is started again, and ends in the same way.
+type loop struct {
+	name      string
+	container corev1.Container
+	want      expect
+	// starts is false where no process of the container ever runs.
+	starts bool
+}
+
+// exitScenarios are the ways in which a container's own program ends.
+func exitScenarios() []scenario {
+	failing := func(code int32) expect {
+		return expect{exit: code, reason: "Error", typ: record.App, category: record.Failure, restarts: yes()}
+	}
+	with := func(e expect, change func(*expect)) expect { change(&e); return e }
+	logged := func(e *expect) { e.line, e.hasLog = attempt, true }
+
+	var loops []loop
+	for _, code := range []int32{1, 2, 3, 42, 255} {
+		loops = append(loops, loop{
+			name: fmt.Sprintf("exit-%d", code), starts: true,
+			// A second's run leaves time to read the log before the next instance ends.
+			container: counted("main", fmt.Sprintf("sleep 1; exit %d", code)),
+			want:      with(failing(code), logged),
+		})
+	}
+	loops = append(loops,
+		loop{
+			name: "exit-0-loop", starts: true, container: counted("main", "sleep 1; exit 0"),
+			want: with(expect{exit: 0, reason: "Completed", typ: record.App, restarts: yes()}, logged),
+		},
+		loop{
+			name: "exit-at-once", starts: true, container: counted("main", "exit 7"),
+			want: with(failing(7), func(e *expect) { e.line = attempt }),
+		},
+		loop{name: "go-panic", starts: true, container: misbehave("main", "stderr", "about to panic", "panic"), want: failing(2)},
+		// The runtime reports the same of a program that chose 137 as of one that was killed.
+		loop{
+			name: "own-137", starts: true, container: counted("main", "sleep 1; exit 137"),
+			want: with(failing(137), logged),
+		},
+		loop{name: "sigsegv", starts: true, container: misbehave("main", "signal", "SEGV"), want: failing(139)},
+		loop{name: "sigabrt", starts: true, container: misbehave("main", "signal", "ABRT"), want: failing(134)},
+		loop{
+			name: "command-not-found", container: command("main", "/no/such/program"),
+			want: with(failing(128), func(e *expect) { e.reason = "StartError" }),
+		},
+		loop{
+			name: "command-not-executable", container: command("main", "/etc/hosts"),
+			want: with(failing(128), func(e *expect) { e.reason = "StartError" }),
+		},
+		loop{
+			name: "shell-command-not-found", starts: true, container: shell("main", "sleep 1; no-such-program"),
+			want: failing(127),
+		},
+		loop{
+			name: "oom", starts: true, container: limited(misbehave("main", "oom"), "32Mi"),
+			want: with(failing(137), func(e *expect) { e.reason = "OOMKilled" }),
+		},
+		loop{
+			name: "oom-of-child", starts: true, container: limited(misbehave("main", "child-oom", "sleep", "1s", "exit", "9"), "32Mi"),
+			want: with(failing(9), func(e *expect) { e.reason = "OOMKilled" }),
+		},
+		loop{
+			name: "termination-message", starts: true, container: misbehave("main", "term-message", "the disk is full", "sleep", "1s", "exit", "5"),
+			want: failing(5),
+		},
+	)
+
+	var all []scenario
+	for _, l := range loops {
+		all = append(all, scenario{name: l.name, run: func(s *space) {
+			s.startFails[l.container.Name] = !l.starts
+			s.create(newPod("loop", l.container))
+			list := s.untilStops("loop", l.container.Name, crashes)
+			s.check(list, l.want)
+		}})
+	}
+	return all
+}
+
+// command returns a container that runs a program of the image, if it can.
+func command(name string, argv ...string) corev1.Container {
+	c := shell(name, "")
+	c.Command = argv
+	return c
+}

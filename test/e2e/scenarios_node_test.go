@@ -1,0 +1,188 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// killScenarios end what runs on the node from outside, and disturb nobody else.
+func killScenarios() []scenario {
+	return []scenario{
+		{name: "kill-9", needsNode: true, run: func(s *space) {
+			s.create(newPod("victim", counted("main", "while :; do sleep 0.1; done"), steady("bystander")))
+			for n := range 2 {
+				s.untilPod("victim", fmt.Sprintf("runs instance %d", n), func(p *corev1.Pod) bool {
+					return allRunning(p) && int(statusOf(p, "main").RestartCount) == n
+				})
+				s.harm("kill-container", s.ns, "victim", "main", "KILL")
+				s.untilStops("victim", "main", n+1)
+			}
+			s.check(s.stops("victim", "main"), expect{exit: 137, reason: "Error", typ: record.App, category: record.Failure, restarts: yes(), line: attempt})
+			if list := s.stops("victim", "bystander"); len(list) > 0 {
+				s.t.Errorf("bystander still runs, and has %d records", len(list))
+			}
+		}},
+		{name: "sandbox-killed", needsNode: true, run: func(s *space) {
+			s.create(withInit(newPod("victim", steady("main"), steady("other")), counted("setup", "exit 0")))
+			s.untilRunning("victim")
+			s.harm("kill-sandbox", s.ns, "victim")
+			s.untilRestarts("victim", 1, "main", "other", "setup")
+			s.untilRunning("victim")
+			s.check(s.untilStops("victim", "main", 1), expect{exit: -1, typ: record.App})
+			s.check(s.untilStops("victim", "setup", 2), expect{exit: 0, typ: record.Init})
+		}},
+	}
+}
+
+// crowd is a number of pods that live through what happens to the node: some run, some
+// crash again and again.
+func (s *space) crowd() {
+	s.t.Helper()
+	s.create(
+		newPod("steady-1", steady("main")),
+		newPod("steady-2", steady("main"), steady("other")),
+		withInit(newPod("escorted", steady("main")), misbehave("setup", "exit", "0"), sidecar(steady("escort"))),
+		newPod("crash-1", counted("main", "exit 1")),
+		newPod("crash-2", counted("main", "sleep 1; exit 2"), steady("good")),
+		newPod("crash-3", counted("main", "sleep 2; exit 3")),
+	)
+	s.untilRunning("steady-1", "steady-2", "escorted")
+	s.crowdCrashes(1)
+}
+
+// crowdCrashes waits until each of the crowd that crashes was restarted n times more.
+func (s *space) crowdCrashes(n int) {
+	s.t.Helper()
+	base := map[string]int{}
+	for i := 1; i <= 3; i++ {
+		name := fmt.Sprintf("crash-%d", i)
+		if p := s.pod(name); p != nil {
+			if st := statusOf(p, "main"); st != nil {
+				base[name] = int(st.RestartCount)
+			}
+		}
+	}
+	for i := 1; i <= 3; i++ {
+		name := fmt.Sprintf("crash-%d", i)
+		s.untilRestarts(name, base[name]+n, "main")
+	}
+}
+
+// nodeScenarios harm the node or the API server, for all pods at once.
+func nodeScenarios() []scenario {
+	return []scenario{
+		{name: "apiserver-restarted", needsNode: true, run: func(s *space) {
+			s.crowd()
+			s.harm("restart-apiserver")
+			s.crowdCrashes(3)
+			s.noStops("steady-1", "main")
+		}},
+		{name: "containerd-restarted", needsNode: true, run: func(s *space) {
+			s.crowd()
+			s.harm("restart-containerd")
+			s.crowdCrashes(2)
+			s.noStops("steady-1", "main")
+			s.noStops("steady-2", "main")
+			s.noStops("escorted", "escort")
+		}},
+		{name: "kubelet-stopped", needsNode: true, run: func(s *space) {
+			s.crowd()
+			s.create(newPod("doomed", steady("main")))
+			s.untilRunning("doomed")
+			s.harm("stop-kubelet")
+			started := false
+			defer func() {
+				if !started { // the others need it
+					_ = s.node.do(s.ctx, "start-kubelet")
+				}
+			}()
+			s.harm("kill-container", s.ns, "steady-1", "main", "KILL")
+			s.harm("kill-container", s.ns, "steady-2", "other", "TERM")
+			s.deletePod("doomed")
+			s.until("the killed have ended", func() (bool, string) {
+				ended := 0
+				for k, list := range s.truth.instances(s.own) {
+					if k.Pod == "steady-1" || k.Pod == "steady-2" && k.Container == "other" {
+						for _, i := range list {
+							if i.Ended {
+								ended++
+							}
+						}
+					}
+				}
+				return ended == 2, fmt.Sprintf("%d have", ended)
+			})
+			s.harm("start-kubelet")
+			started = true
+			s.untilRestarts("steady-1", 1, "main")
+			s.untilRestarts("steady-2", 1, "other")
+			s.untilGone("doomed")
+			s.crowdCrashes(1)
+			s.check(s.untilStops("steady-1", "main", 1), expect{exit: 137, typ: record.App, category: record.Failure})
+			s.check(s.untilStops("doomed", "main", 1), expect{exit: -1, typ: record.App, not: record.Failure})
+			s.noStops("steady-2", "main")
+		}},
+		{name: "runtime-restarted", needsNode: true, run: func(s *space) {
+			s.crowd()
+			s.harm("restart-runtime")
+			s.untilRestarts("steady-1", 1, "main")
+			s.untilRestarts("steady-2", 1, "main", "other")
+			s.untilRestarts("escorted", 1, "main", "escort")
+			s.untilRunning("steady-1", "steady-2", "escorted")
+			s.crowdCrashes(2)
+			s.check(s.untilStops("steady-1", "main", 1), expect{exit: 255, reason: "Unknown", typ: record.App})
+			s.check(s.untilStops("steady-2", "other", 1), expect{exit: 255, reason: "Unknown", typ: record.App})
+		}},
+	}
+}
+
+// watcherScenarios take whyrestart itself away.
+func watcherScenarios() []scenario {
+	return []scenario{
+		{name: "whyrestart-stopped", run: func(s *space) {
+			s.downtime = true
+			s.crowd()
+			s.untilStops("crash-1", "main", 1)
+			s.must(s.program.terminate(s.ctx), "stop whyrestart")
+			s.crowdCrashes(2)
+			s.must(s.program.start(s.ctx), "start whyrestart again")
+			s.crowdCrashes(2)
+			s.noStops("steady-1", "main")
+		}},
+		{name: "whyrestart-killed", run: func(s *space) {
+			s.downtime = true
+			s.crowd()
+			for range 3 {
+				before := len(s.stops("crash-1", "main"))
+				s.untilStops("crash-1", "main", before+1)
+				s.must(s.program.kill(s.ctx), "kill whyrestart")
+				s.must(s.program.start(s.ctx), "start whyrestart again")
+			}
+			s.crowdCrashes(2)
+			s.must(s.program.kill(s.ctx), "kill whyrestart")
+			s.crowdCrashes(2)
+			s.must(s.program.start(s.ctx), "start whyrestart again")
+			s.crowdCrashes(1)
+			s.noStops("steady-1", "main")
+		}},
+	}
+}
+
+// harm does something to the node.
+func (s *space) harm(args ...string) {
+	s.t.Helper()
+	s.must(s.node.do(s.ctx, args...), "harm the node")
+}
+
+// noStops complains about any record of a container that never ended.
+func (s *space) noStops(pod, container string) {
+	s.t.Helper()
+	for _, r := range s.stops(pod, container) {
+		s.t.Errorf("%s of %s runs since it was started, and has the record %s (%s, ordinal %d)", container, pod, r.ID, r.Diagnosis.Cause, r.Ordinal)
+	}
+}

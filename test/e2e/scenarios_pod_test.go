@@ -1,0 +1,82 @@
+//go:build e2e
+
+package e2e
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// longScenarios take longest, and so begin first.
+func longScenarios() []scenario {
+	return []scenario{
+		{name: "every-second", run: func(s *space) {
+			// For about a minute, as fast as the kubelet starts them.
+			const restarts = 25
+			s.create(newPod("storm", counted("red", "exit 1"), counted("blue", "exit 2")))
+			s.untilRestarts("storm", restarts, "red", "blue")
+			s.check(s.untilStops("storm", "red", restarts), expect{exit: 1, typ: record.App, category: record.Failure, line: attempt})
+			s.check(s.untilStops("storm", "blue", restarts), expect{exit: 2, typ: record.App, category: record.Failure, line: attempt})
+		}},
+		{name: "storage-eviction", run: func(s *space) {
+			limit := quantity("1Mi")
+			p := newPod("hog", misbehave("main", "term-exit", "0", "write", "/full/file", "8388608", "forever"))
+			p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "full", MountPath: "/full"})
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "full", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}}})
+			s.create(p)
+			s.untilPod("hog", "is evicted", func(p *corev1.Pod) bool { return p.Status.Reason == "Evicted" })
+			s.check(s.untilStops("hog", "main", 1), expect{exit: -1, typ: record.App, category: record.Disruption, restarts: no()})
+		}},
+	}
+}
+
+// podScenarios are about the containers of one pod side by side.
+func podScenarios() []scenario {
+	return []scenario{
+		{name: "one-of-two-crashes", run: func(s *space) {
+			s.create(newPod("pair", steady("good"), counted("bad", "sleep 1; exit 13")))
+			s.check(s.untilStops("pair", "bad", crashes), expect{exit: 13, typ: record.App, category: record.Failure, restarts: yes(), line: attempt, hasLog: true})
+			if list := s.stops("pair", "good"); len(list) > 0 {
+				s.t.Errorf("good still runs, and has %d records", len(list))
+			}
+		}},
+		{name: "never-restarted", run: func(s *space) {
+			s.create(policy(newPod("once", counted("well", "exit 0"), counted("badly", "sleep 1; exit 1"), counted("worse", "exit 3")), corev1.RestartPolicyNever))
+			s.untilPod("once", "has failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+			for name, code := range map[string]int32{"well": 0, "badly": 1, "worse": 3} {
+				s.check(s.untilStops("once", name, 1), expect{exit: code, typ: record.App, restarts: no(), line: attempt, hasLog: true})
+			}
+		}},
+		{name: "restarted-on-failure", run: func(s *space) {
+			s.create(policy(newPod("retry", misbehave("main", "exit-until-run", scratch+"/runs", "3", "14", "exit", "0")), corev1.RestartPolicyOnFailure))
+			s.untilPod("retry", "has succeeded", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded })
+			list := s.untilStops("retry", "main", 3)
+			s.check(list[:len(list)-1], expect{exit: 14, typ: record.App, category: record.Failure, restarts: yes()})
+			s.check(list[len(list)-1:], expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no()})
+		}},
+		{name: "image-changed", run: func(s *space) {
+			s.create(newPod("changed", steady("main")))
+			s.untilRunning("changed")
+			s.setImage("changed", "main", pauseImage)
+			s.untilRestarts("changed", 1, "main")
+			s.untilRunning("changed")
+			s.check(s.untilStops("changed", "main", 1), expect{exit: 0, typ: record.App, restarts: yes()})
+		}},
+		{name: "rejected", run: func(s *space) {
+			p := newPod("greedy", steady("main"))
+			p.Spec.NodeName = s.anyNode()
+			p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: quantity("1000")}
+			s.create(p)
+			s.untilPod("greedy", "is rejected", func(p *corev1.Pod) bool { return p.Status.Reason == "OutOfcpu" })
+			var stalls []record.Record
+			s.until("one stall is recorded", func() (bool, string) {
+				stalls = s.records.of(record.KindStall, s.own)
+				return len(stalls) > 0, "none is"
+			})
+			if len(stalls) != 1 || stalls[0].Container != "" || stalls[0].Diagnosis.Cause != "admission_rejected" {
+				s.t.Errorf("want one stall of the pod, admission_rejected, got %+v", stalls)
+			}
+		}},
+	}
+}
