@@ -173,7 +173,10 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	})
 	slices.Sort(gone)
 	for _, uid := range gone {
-		r.add("", r.engine.Gone(uid, now))
+		found := r.engine.Gone(uid, now)
+		if r.opts.Selection == "" {
+			r.add("", found)
+		} // else it may exist, and its labels no longer fit: no end is claimed
 		r.pending.Forget = append(r.pending.Forget, uid)
 	}
 	if first {
