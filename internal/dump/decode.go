@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -72,8 +73,8 @@ func (d *decoder) next() (found, error) {
 		if d.ended {
 			return found{}, io.EOF
 		}
-		t, err := d.scan.next()
-		if err != nil {
+		t, ok := d.scan.next()
+		if !ok {
 			d.flush(d.hint)
 			if failed := d.scan.failed(); failed != nil {
 				d.miss(d.scan.lineAt(d.scan.start), fmt.Sprintf("reading ends here: %v", failed))
@@ -312,7 +313,7 @@ func (d *decoder) losses() []record.Missing {
 		return d.missing
 	}
 	more := record.Missing{What: d.name, Why: fmt.Sprintf("%d more damaged places", d.unnamed)}
-	return append(d.missing[:len(d.missing):len(d.missing)], more)
+	return append(slices.Clip(d.missing), more)
 }
 
 // The words that say what a cut-off document was.

@@ -88,9 +88,12 @@ func (b bufLines) line() ([]byte, error) {
 type scanLines struct{ s *scanner }
 
 func (l scanLines) line() ([]byte, error) {
-	line, err := l.s.peekLine()
+	line, more := l.s.peekLine()
 	l.s.consume(len(line))
-	return line, err
+	if !more {
+		return line, io.EOF // why it ends is in the account of the scanner's decoder
+	}
+	return line, nil
 }
 
 // stamp is what "kubectl logs --timestamps" puts before each line.

@@ -75,41 +75,41 @@ func newScanner(r io.Reader, maxDocument int) *scanner {
 	return &scanner{r: r, max: maxDocument, line: 1}
 }
 
-// next returns the next token, io.EOF at the end, or the reader's error. At either
-// error, what was begun and not ended comes as a damage first.
-func (s *scanner) next() (token, error) {
+// next returns the next token, and false after the last one: at the end of the stream,
+// or where reading it failed. What was begun there and not ended comes as a damage.
+func (s *scanner) next() (token, bool) {
 	for {
 		switch s.list {
 		case listTail:
 			return s.value(tokListEnd)
 		case noList:
-			c, err := s.skip(" \t\r\n\ufeff")
-			if err != nil {
-				return token{}, err
+			c, ok := s.skip(" \t\r\n\ufeff")
+			if !ok {
+				return token{}, false
 			}
 			s.m.reset()
 			s.header = s.header[:0]
-			switch {
-			case c == '{':
+			switch c {
+			case '{':
 				return s.value(tokDocument)
-			case c == '[':
+			case '[':
 				s.consume(1)
 				s.list = firstItem
 			default:
 				return s.text()
 			}
 		default:
-			c, err := s.skip(" \t\r\n")
-			if err != nil {
+			c, ok := s.skip(" \t\r\n")
+			if !ok {
 				s.list = noList
-				return s.damage(s.pos, "the list ends before its end"), nil
+				return s.damage(s.pos, "the list ends before its end"), true
 			}
 			switch {
 			case c == ']' && s.list != nextItem:
 				if len(s.header) == 0 {
 					s.list = noList
 					s.consume(1)
-					return token{kind: tokListEnd, line: s.lineAt(s.start)}, nil
+					return token{kind: tokListEnd, line: s.lineAt(s.start)}, true
 				}
 				s.list = listTail
 				s.m, s.outer = s.outer, s.m
@@ -121,27 +121,27 @@ func (s *scanner) next() (token, error) {
 				s.m.whole = true
 				return s.value(tokItem)
 			default:
-				return s.broken("the list is not JSON here"), nil
+				return s.broken("the list is not JSON here"), true
 			}
 		}
 	}
 }
 
 // value scans the object that begins at s.start, or for tokListEnd its rest.
-func (s *scanner) value(kind tokenKind) (token, error) {
+func (s *scanner) value(kind tokenKind) (token, bool) {
 	for {
 		n, out := s.m.run(s.data[s.start:], s.pos-s.start)
 		s.pos = s.start + n
 		if n > s.max {
-			return s.broken(fmt.Sprintf("a document of more than %s", size(int64(s.max)))), nil
+			return s.broken(fmt.Sprintf("a document of more than %s", size(int64(s.max)))), true
 		}
 		switch out {
 		case needMore:
-			if err := s.fill(); err != nil {
-				return s.broken("ends in the middle of a document"), nil
+			if !s.fill() {
+				return s.broken("ends in the middle of a document"), true
 			}
 		case notJSON:
-			return s.broken("is not JSON here"), nil
+			return s.broken("is not JSON here"), true
 		case itemsBegin:
 			s.header = append(s.header, s.data[s.start:s.pos]...)
 			s.start = s.pos
@@ -159,7 +159,7 @@ func (s *scanner) value(kind tokenKind) (token, error) {
 				t.text = s.header
 			}
 			s.start = s.pos
-			return t, nil
+			return t, true
 		}
 	}
 }
@@ -169,27 +169,27 @@ const logMark = "==== START logs for container "
 
 // text takes what is not JSON between documents: a log, or a damage that goes on to
 // the next line that may begin a document.
-func (s *scanner) text() (token, error) {
+func (s *scanner) text() (token, bool) {
 	line := s.lineAt(s.start)
-	first, err := s.peekLine()
+	first, more := s.peekLine()
 	if bytes.HasPrefix(first, []byte(logMark)) {
 		text := bytes.Clone(first)
 		s.consume(len(first))
-		return token{kind: tokLog, text: text, line: line}, nil
+		return token{kind: tokLog, text: text, line: line}, true
 	}
 	why := fmt.Sprintf("is not JSON here, but %q", shorten(first, 60))
 	lost := int64(0)
 	for {
 		lost += int64(len(first))
 		s.consume(len(first))
-		if err != nil || lost > giveUpAfter {
+		if !more || lost > giveUpAfter {
 			break
 		}
-		if first, err = s.peekLine(); beginsDocument(first) {
+		if first, more = s.peekLine(); beginsDocument(first) {
 			break
 		}
 	}
-	return token{kind: tokDamage, line: line, why: why, lost: lost}, nil
+	return token{kind: tokDamage, line: line, why: why, lost: lost}, true
 }
 
 // giveUpAfter is how much of a stream may be unusable, from its beginning on, before
@@ -219,13 +219,13 @@ func (s *scanner) broken(why string) token {
 	}
 	t := s.damage(s.pos, why)
 	for {
-		rest, err := s.peekLine()
+		rest, more := s.peekLine()
 		if s.start > 0 && s.data[s.start-1] == '\n' && beginsDocument(rest) {
 			return t
 		}
 		t.lost += int64(len(rest))
 		s.consume(len(rest))
-		if err != nil || len(rest) == 0 {
+		if !more || len(rest) == 0 {
 			return t
 		}
 	}
@@ -239,34 +239,34 @@ func (s *scanner) damage(end int, why string) token {
 	return t
 }
 
-// skip passes over the bytes in set and returns the next one.
-func (s *scanner) skip(set string) (byte, error) {
+// skip passes over the bytes in set and returns the next one, false at the end.
+func (s *scanner) skip(set string) (byte, bool) {
 	for {
 		rest := bytes.TrimLeft(s.data[s.start:], set)
 		s.start = len(s.data) - len(rest)
 		s.pos = s.start
 		if len(rest) > 0 {
-			return rest[0], nil
+			return rest[0], true
 		}
-		if err := s.fill(); err != nil {
-			return 0, err
+		if !s.fill() {
+			return 0, false
 		}
 	}
 }
 
 // peekLine returns the text up to the end of the line, at most 64 KiB of it, without
-// consuming it. It returns the reader's error with the last piece.
-func (s *scanner) peekLine() ([]byte, error) {
+// consuming it, and whether there may be more after it.
+func (s *scanner) peekLine() ([]byte, bool) {
 	for {
 		rest := s.data[s.start:]
 		if i := bytes.IndexByte(rest, '\n'); i >= 0 && i < 64*kib {
-			return rest[:i+1], nil
+			return rest[:i+1], true
 		}
 		if len(rest) >= 64*kib {
-			return rest[:64*kib], nil
+			return rest[:64*kib], true
 		}
-		if err := s.fill(); err != nil {
-			return s.data[s.start:], err
+		if !s.fill() {
+			return s.data[s.start:], false
 		}
 	}
 }
@@ -277,10 +277,10 @@ func (s *scanner) consume(n int) {
 	s.pos = s.start
 }
 
-// fill reads more, and forgets what lies before s.start.
-func (s *scanner) fill() error {
+// fill reads more, and forgets what lies before s.start. It is false at the end.
+func (s *scanner) fill() bool {
 	if s.err != nil {
-		return s.err
+		return false
 	}
 	// One byte before start is kept: whether a line begins there is asked later.
 	if drop := s.start - 1; drop > len(s.data)/2 {
@@ -299,15 +299,12 @@ func (s *scanner) fill() error {
 		n, err := s.r.Read(s.data[len(s.data):cap(s.data)])
 		s.data = s.data[:len(s.data)+n]
 		s.err = err
-		if n > 0 {
-			return nil
-		}
-		if err != nil {
-			return err
+		if n > 0 || err != nil {
+			return n > 0
 		}
 	}
 	s.err = io.ErrNoProgress
-	return s.err
+	return false
 }
 
 // lineAt returns the number of the line in which data[i] stands. It is asked in
