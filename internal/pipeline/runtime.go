@@ -80,6 +80,8 @@ type Runtime struct {
 	open    map[string]record.Record // by ID: waiting for what is collected beside them
 	done    []string                 // those of open that are complete and pending
 	closed  bool
+	// unstored is why the last attempt to store failed, nil if it did not.
+	unstored error
 
 	wake    chan struct{}
 	collect chan Finding
@@ -246,8 +248,8 @@ func (r *Runtime) Ready() error {
 			return fmt.Errorf("%s was not listed yet", scopeName(name))
 		}
 	}
-	if n := len(r.pending.Records); n >= r.opts.MaxPending/2 {
-		return fmt.Errorf("%d records wait to be stored", n)
+	if r.unstored != nil {
+		return fmt.Errorf("store what was found: %w", r.unstored)
 	}
 	return nil
 }
@@ -368,6 +370,9 @@ func (r *Runtime) flush(ctx context.Context) error {
 		began := time.Now()
 		err := r.opts.Ledger.Append(ctx, b)
 		r.opts.Meter.Stored(len(b.Records), time.Since(began), err)
+		r.mu.Lock()
+		r.unstored = err
+		r.mu.Unlock()
 		if err == nil {
 			break
 		}
