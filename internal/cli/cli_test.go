@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/whyrestart/whyrestart/internal/app"
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlite"
+)
+
+func TestMain(m *testing.M) {
+	run := func() {
+		os.Exit(Main(context.Background(), os.Args, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	}
+	testscript.Main(m, map[string]func(){"whyrestart": run, "kubectl-why_restart": run})
+}
+
+// TestScripts runs the command line as a person would. Beside the usual commands,
+// scripts have "recording NAME FILE", which writes a recorded watch, "history NAME FILE",
+// which makes a store of one, and "code N", which compares the exit code of "run".
+func TestScripts(t *testing.T) {
+	forbidding := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"pods is forbidden: User \"dev\" cannot list resource \"pods\" in API group \"\" in the namespace \"prod\"","reason":"Forbidden","details":{"kind":"pods"},"code":403}`)
+	}))
+	t.Cleanup(forbidding.Close)
+	recordings, err := filepath.Abs("../../test/recordings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("RECORDINGS", recordings)
+			e.Setenv("FORBIDDING", forbidding.URL)
+			e.Setenv("HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"recording": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), unpack(ts, filepath.Join(recordings, args[0], "watch.jsonl.gz")), 0o600))
+			},
+			"history": func(ts *testscript.TestScript, _ bool, args []string) {
+				makeHistory(ts, unpack(ts, filepath.Join(recordings, args[0], "watch.jsonl.gz")), ts.MkAbs(args[1]))
+			},
+		},
+	})
+}
+
+func unpack(ts *testscript.TestScript, path string) []byte {
+	f, err := os.Open(path)
+	ts.Check(err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	ts.Check(err)
+	b, err := io.ReadAll(z)
+	ts.Check(err)
+	return b
+}
+
+// makeHistory stores what a replay finds, with a log beside the first stop.
+func makeHistory(ts *testscript.TestScript, stream []byte, path string) {
+	ctx := context.Background()
+	db, err := sqlite.Open(ctx, sqlite.Options{Path: path})
+	ts.Check(err)
+	var found []record.Record
+	_, err = app.Replay(ctx, "", []string{"-"}, bytes.NewReader(stream), func(r record.Record) error {
+		if len(found) == 0 {
+			r.Log = &record.Log{Lines: []string{"starting", "fatal: \x1b[31mno route\x1b[0m"}, Instance: record.LogProven}
+		}
+		found = append(found, r)
+		return nil
+	})
+	ts.Check(err)
+	ts.Check(db.Append(ctx, store.Batch{Records: found}))
+	ts.Check(db.Close())
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	healthy := filepath.Join("..", "..", "test", "recordings", "healthy", "watch.jsonl.gz")
+	crashing := filepath.Join("..", "..", "test", "recordings", "exit1", "watch.jsonl.gz")
+	for _, tc := range []struct {
+		args string
+		want int
+	}{
+		{"version", exitDone},
+		{"replay " + crashing, exitDone},
+		{"replay " + healthy, exitNothing},
+		{"replay -o json " + healthy, exitNothing},
+		{"replay no-such-file", exitError},
+		{"replay", exitError},
+		{"no-such-command", exitError},
+		{"watch", exitError},
+		{"list --source=nowhere", exitError},
+		{"replay --color=blue " + crashing, exitError},
+		{"replay -o xml " + crashing, exitError},
+		{"replay --category=bad " + crashing, exitError},
+		{"demo --speed=-1", exitError},
+	} {
+		var out, errs bytes.Buffer
+		got := Main(t.Context(), append([]string{"whyrestart"}, strings.Fields(tc.args)...), Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+		if got != tc.want {
+			t.Errorf("%s: exit code %d, want %d\n%s", tc.args, got, tc.want, errs.String())
+		}
+		if got == exitError && (strings.Count(errs.String(), "\n") != 1 || out.Len() > 0) {
+			t.Errorf("%s: want one sentence on stderr and nothing else, got %q and %q", tc.args, errs.String(), out.String())
+		}
+	}
+}
