@@ -29,7 +29,7 @@ var (
 )
 
 // Store is the history of one or more clusters. Its methods may be called by several
-// goroutines at once. A failed call changed nothing.
+// goroutines at once. An error names the store and what was attempted.
 type Store interface {
 	Writer
 	Reader
@@ -41,7 +41,9 @@ type Writer interface {
 	// Append stores the batch in one transaction: the records, the marks, the gaps, the
 	// scopes, and a change for each record that is new or differs from what was stored. A
 	// record whose ID is stored already replaces it in the way of Refine. Where one ID comes
-	// twice in a batch, the later one refines the earlier.
+	// twice in a batch, the later one refines the earlier. After an error nothing of the batch
+	// is stored, or all of it where the context ended or the connection broke at the very
+	// end; to append it again is right in both cases.
 	Append(ctx context.Context, b Batch) error
 	// Prune applies the retention, and returns how many records it removed. The logs and the
 	// changes of a record go with it, whether or not somebody still waits for them; marks are
@@ -57,8 +59,9 @@ type Writer interface {
 
 // Reader is the part of a Store that commands and the API read from.
 type Reader interface {
-	// Marks calls yield for every mark of a cluster, in no order, until yield returns false.
-	// The marks are those of one moment; yield may call the store.
+	// Marks calls yield for every mark of a cluster, once and in no order, until yield returns
+	// false. yield may call the store; whether marks that are written meanwhile come as they
+	// were, as they are or not at all is open.
 	Marks(ctx context.Context, cluster string, yield func(record.Mark) bool) error
 	// Scope returns the coverage of a scope; the zero Scope where it was never watched.
 	Scope(ctx context.Context, cluster, scope string) (Scope, error)

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 
@@ -16,9 +17,10 @@ import (
 
 // A writer is the one connection that writes, with its statements.
 type writer struct {
-	db    *sql.DB
-	codec *codec
-	stmts map[string]*sql.Stmt
+	db     *sql.DB
+	codec  *codec
+	logger *slog.Logger
+	stmts  map[string]*sql.Stmt
 }
 
 // The statements of an append, prepared once: compiling them costs more than running them.
@@ -220,14 +222,12 @@ func (a *appender) add(next row) error {
 // refine replaces the record seq, which is stored as doc and log.
 func (a *appender) refine(seq int64, doc, log []byte, next row) error {
 	codec := a.writer.codec
-	stored, err := codec.record(doc)
+	stored, err := codec.decode(doc, log)
 	if err != nil {
-		return err
-	}
-	if log != nil {
-		if stored.Log, err = codec.log(log); err != nil {
-			return err
-		}
+		// What is there is lost in any case; to fail here would hold up this batch, and so
+		// everything after it, for ever.
+		a.writer.logger.WarnContext(a.ctx, "replaced a stored record that cannot be read", "id", next.record.ID, "error", err)
+		stored = record.Record{Kind: next.record.Kind}
 	}
 	old, err := newRow(stored)
 	if err != nil {

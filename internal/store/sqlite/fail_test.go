@@ -1,10 +1,15 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
@@ -115,19 +120,50 @@ func TestUnavailable(t *testing.T) {
 // What cannot pass by itself is not called unavailable: trying again would go on for ever.
 func TestDamageIsNotUnavailable(t *testing.T) {
 	path := stored(t, 100)
-	s := openTest(t, Options{Path: path})
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(content[4096:])
+	db, err := openPool(write(t, path, content), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, damage := db.ExecContext(t.Context(), "UPDATE records SET node = 'x'")
+	if err := writeError("append", damage); err == nil || errors.Is(err, store.ErrUnavailable) || !errors.Is(err, errDamaged) {
+		t.Errorf("writing to a damaged file: %v", err)
+	}
+}
+
+// A record that cannot be read says so, and the next sighting of its stop heals it.
+func TestBrokenRecord(t *testing.T) {
+	var log bytes.Buffer
+	s := openTest(t, Options{Path: stored(t, 10), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if _, err := s.writer.db.ExecContext(t.Context(), "UPDATE records SET doc = x'00' WHERE seq = 7"); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := s.List(t.Context(), store.Query{})
-	if err == nil || !strings.Contains(err.Error(), "read a stored record") {
+	want := storetest.Sample(6)
+	if _, err := s.Get(t.Context(), want.ID); err == nil || !strings.Contains(err.Error(), "read a stored record") {
+		t.Errorf("Get of a broken record: %v", err)
+	}
+	if _, _, err := s.List(t.Context(), store.Query{}); err == nil || !strings.Contains(err.Error(), "read a stored record") {
 		t.Errorf("List of a broken record: %v", err)
 	}
-	err = s.Append(t.Context(), store.Batch{Records: samples(6, 1)})
-	if err == nil || errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Append to a broken record: %v", err)
+	mustAppend(t, s, want)
+	got, err := s.Get(t.Context(), want.ID)
+	if err != nil {
+		t.Fatal(err)
 	}
-	mustAppend(t, s, samples(200, 1)...)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the healed record differs (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(log.String(), want.ID) {
+		t.Errorf("the log %q does not name it", log.String())
+	}
+	if n := count(t, s); n != 10 {
+		t.Errorf("there are %d records, want 10", n)
+	}
 }
 
 func checkIntegrity(t testing.TB, s *Store) {

@@ -170,6 +170,10 @@ func conditions(q store.Query, namespaces []string, after position) *where {
 	return w
 }
 
+const getStatement = `
+	SELECT r.id, r.doc, l.doc FROM records r LEFT JOIN logs l ON l.record = r.seq
+	WHERE r.id >= ? AND r.id < ? ORDER BY r.id LIMIT 2`
+
 // Get implements store.Reader.
 func (s *Store) Get(ctx context.Context, id string) (record.Record, error) {
 	r, err := s.get(ctx, id)
@@ -186,9 +190,7 @@ func (s *Store) get(ctx context.Context, id string) (record.Record, error) {
 	if len(id) < store.MinPrefix {
 		upper = id + "\x00"
 	}
-	rows, err := s.reader.QueryContext(ctx, `
-		SELECT r.id, r.doc, l.doc FROM records r LEFT JOIN logs l ON l.record = r.seq
-		WHERE r.id >= ? AND r.id < ? ORDER BY r.id LIMIT 2`, id, upper)
+	rows, err := s.reader.QueryContext(ctx, getStatement, id, upper)
 	if err != nil {
 		return record.Record{}, err
 	}
@@ -217,19 +219,5 @@ func (s *Store) get(ctx context.Context, id string) (record.Record, error) {
 	case len(found) == 2 && found[0] != id:
 		return record.Record{}, fmt.Errorf("%w: it fits %s, %s and perhaps more", store.ErrAmbiguous, found[0], found[1])
 	}
-	return s.decode(doc, log)
-}
-
-// decode returns a stored record with its log, which is nil where there is none.
-func (s *Store) decode(doc, log []byte) (record.Record, error) {
-	r, err := s.codec.record(doc)
-	if err != nil {
-		return record.Record{}, err
-	}
-	if log != nil {
-		if r.Log, err = s.codec.log(log); err != nil {
-			return record.Record{}, err
-		}
-	}
-	return r, nil
+	return s.codec.decode(doc, log)
 }

@@ -8,17 +8,20 @@ import (
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
+// The join is crossed so that SQLite begins with the changes.
+const changesStatement = `
+	SELECT c.seq, r.doc, l.doc
+	FROM changes c CROSS JOIN records r ON r.seq = c.record LEFT JOIN logs l ON l.record = c.record
+	WHERE c.seq > coalesce((SELECT seq FROM consumers WHERE name = ?), 0)
+	ORDER BY c.seq LIMIT ?`
+
 // Changes implements store.Reader.
 func (s *Store) Changes(ctx context.Context, consumer string, limit int) ([]store.Change, error) {
 	attempt := fmt.Sprintf("read the changes for %s of store %s", consumer, s.path)
 	if limit <= 0 {
 		limit = store.DefaultLimit
 	}
-	rows, err := s.reader.QueryContext(ctx, `
-		SELECT c.seq, r.doc, l.doc
-		FROM changes c CROSS JOIN records r ON r.seq = c.record LEFT JOIN logs l ON l.record = c.record
-		WHERE c.seq > coalesce((SELECT seq FROM consumers WHERE name = ?), 0)
-		ORDER BY c.seq LIMIT ?`, consumer, limit)
+	rows, err := s.reader.QueryContext(ctx, changesStatement, consumer, limit)
 	if err != nil {
 		return nil, readError(attempt, err)
 	}
@@ -30,7 +33,7 @@ func (s *Store) Changes(ctx context.Context, consumer string, limit int) ([]stor
 		if err := rows.Scan(&c.Seq, &doc, &log); err != nil {
 			return nil, readError(attempt, err)
 		}
-		if c.Record, err = s.decode(doc, log); err != nil {
+		if c.Record, err = s.codec.decode(doc, log); err != nil {
 			return nil, fmt.Errorf("%s: %w", attempt, err)
 		}
 		changes = append(changes, c)

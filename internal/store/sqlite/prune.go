@@ -13,7 +13,7 @@ const (
 	// pruneStep is how many records, and vacuumStep how many pages, one transaction removes:
 	// a few milliseconds, for which an append may have to wait.
 	pruneStep  = 250
-	vacuumStep = 512
+	vacuumStep = 128
 )
 
 // Prune implements store.Writer.

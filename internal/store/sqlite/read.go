@@ -11,28 +11,61 @@ import (
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
+// marksPage is how many marks are read at once. Between pages no connection is held, so
+// that yield may take one.
+const marksPage = 1000
+
 // Marks implements store.Reader.
 func (s *Store) Marks(ctx context.Context, cluster string, yield func(record.Mark) bool) error {
-	attempt := "read the marks of store " + s.path
-	rows, err := s.reader.QueryContext(ctx, `
+	var after record.ContainerKey
+	for first := true; ; first = false {
+		page, err := s.marks(ctx, cluster, first, after)
+		if err != nil {
+			return readError("read the marks of store "+s.path, err)
+		}
+		for _, m := range page {
+			if !yield(m) {
+				return nil
+			}
+		}
+		if len(page) < marksPage {
+			return nil
+		}
+		after = page[len(page)-1].ContainerKey
+	}
+}
+
+// The first page, and those after a container; an OR of both could not use the key.
+const (
+	marksStatement = `
 		SELECT pod_uid, type, name, namespace, pod, epoch, accounted, last_id, prev_id, last_sum, resource_version
-		FROM marks WHERE cluster = ?`, cluster)
+		FROM marks WHERE cluster = ? ORDER BY pod_uid, type, name LIMIT ?`
+	marksAfterStatement = `
+		SELECT pod_uid, type, name, namespace, pod, epoch, accounted, last_id, prev_id, last_sum, resource_version
+		FROM marks WHERE cluster = ? AND (pod_uid, type, name) > (?, ?, ?) ORDER BY pod_uid, type, name LIMIT ?`
+)
+
+func (s *Store) marks(ctx context.Context, cluster string, first bool, after record.ContainerKey) ([]record.Mark, error) {
+	text, args := marksStatement, []any{cluster, marksPage}
+	if !first {
+		text, args = marksAfterStatement, []any{cluster, after.PodUID, string(after.Type), after.Name, marksPage}
+	}
+	rows, err := s.reader.QueryContext(ctx, text, args...)
 	if err != nil {
-		return readError(attempt, err)
+		return nil, err
 	}
 	defer rows.Close()
+	var marks []record.Mark
 	for rows.Next() {
 		var m record.Mark
 		var last, prev, sum, version int64
 		if err := rows.Scan(&m.PodUID, &m.Type, &m.Name, &m.Namespace, &m.Pod, &m.Epoch, &m.Accounted, &last, &prev, &sum, &version); err != nil {
-			return readError(attempt, err)
+			return nil, err
 		}
 		m.LastID, m.PrevID, m.LastSum, m.ResourceVersion = uint64(last), uint64(prev), uint64(sum), uint64(version)
-		if !yield(m) {
-			return nil
-		}
+		marks = append(marks, m)
 	}
-	return readError(attempt, rows.Err())
+	return marks, rows.Err()
 }
 
 // Scope implements store.Reader.

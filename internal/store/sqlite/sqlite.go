@@ -145,7 +145,7 @@ func (s *Store) openReadWrite(ctx context.Context, size int64, logger *slog.Logg
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	s.writer = &writer{db: db, codec: s.codec}
+	s.writer = &writer{db: db, codec: s.codec, logger: logger}
 	if err := migrate(ctx, db, logger); err != nil {
 		return err
 	}

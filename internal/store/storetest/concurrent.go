@@ -155,6 +155,9 @@ func cancel(t *testing.T, f *fixture) {
 	}
 	stopIt()
 	err := <-result
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("an append that was cancelled on its way: %v", err)
+	}
 	got := f.stats(t).Stops
 	if err == nil && got != 801 || got != 1 && got != 801 {
 		t.Errorf("%d stops are stored after an append that ended with %v", got, err)

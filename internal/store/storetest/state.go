@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -65,6 +66,38 @@ func marksMayCallTheStore(t *testing.T, f *fixture) {
 	}
 	if n := len(f.marks(t, "prod")); n != 3 {
 		t.Errorf("there are %d marks, want 3", n)
+	}
+}
+
+// marksOfMany: more of them than fit into one page of whatever reads them, while others
+// are written.
+func marksOfMany(t *testing.T, f *fixture) {
+	const n = 2500
+	b := store.Batch{Cluster: "prod"}
+	for i := range n {
+		b.Marks = append(b.Marks, mark(fmt.Sprintf("uid-%d", i), "api", i))
+	}
+	f.append(t, b)
+	equal(t, "the marks", byKey(b.Marks...), f.marks(t, "prod"))
+
+	seen := make(map[string]bool)
+	err := f.Marks(t.Context(), "prod", func(m record.Mark) bool {
+		if seen[m.PodUID] {
+			t.Errorf("the mark of %s comes twice", m.PodUID)
+		}
+		seen[m.PodUID] = true
+		if len(seen)%500 == 0 {
+			f.append(t, store.Batch{Cluster: "prod", Marks: []record.Mark{mark(m.PodUID, "api", -1), mark("new-"+m.PodUID, "api", 1)}})
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range b.Marks {
+		if !seen[m.PodUID] {
+			t.Errorf("the mark of %s does not come", m.PodUID)
+		}
 	}
 }
 

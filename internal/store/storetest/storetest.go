@@ -45,6 +45,7 @@ func Run(t *testing.T, h Harness) {
 		{"LogRoundTrip", logRoundTrip},
 		{"Marks", marks},
 		{"MarksMayCallTheStore", marksMayCallTheStore},
+		{"MarksOfMany", marksOfMany},
 		{"Scopes", scopes},
 		{"Gaps", gaps},
 		{"ListFilters", listFilters},
