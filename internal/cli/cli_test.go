@@ -123,3 +123,27 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 }
+
+// firstRow cancels when something was written.
+type firstRow struct {
+	bytes.Buffer
+	cancel func()
+}
+
+func (w *firstRow) Write(b []byte) (int, error) {
+	w.cancel()
+	return w.Buffer.Write(b)
+}
+
+// TestServeOrDemo plays the recording where there is no cluster, and ends well when it
+// is interrupted.
+func TestServeOrDemo(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &firstRow{cancel: cancel}
+	var errs bytes.Buffer
+	code := Main(ctx, []string{"whyrestart", "serve", "--or-demo"}, Streams{In: strings.NewReader(""), Out: out, Err: &errs})
+	if code != exitDone || !strings.HasPrefix(out.String(), "TIME") || !strings.Contains(errs.String(), "There is no kubeconfig") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, out.String(), errs.String())
+	}
+}

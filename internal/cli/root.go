@@ -52,8 +52,8 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	root.SetArgs(args[1:])
 	err := root.ExecuteContext(ctx)
 	switch {
-	case err == nil:
-		return exitDone
+	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return exitDone // an interrupt is how a person ends a command that does not end
 	case errors.Is(err, errNothing):
 		return exitNothing
 	default:
