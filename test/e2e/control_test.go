@@ -3,12 +3,15 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -106,6 +109,42 @@ func (s *space) setImage(pod, container, image string) {
 	s.must(err, "write the patch")
 	_, err = s.kube.CoreV1().Pods(s.ns).Patch(s.ctx, pod, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 	s.must(err, "change the image")
+}
+
+// resize changes the memory limit of a container in place.
+func (s *space) resize(pod, container, memory string) {
+	s.t.Helper()
+	memories := map[string]string{"memory": memory}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"containers": []map[string]any{
+		{"name": container, "resources": map[string]any{"limits": memories, "requests": memories}},
+	}}})
+	s.must(err, "write the patch")
+	_, err = s.kube.CoreV1().Pods(s.ns).Patch(s.ctx, pod, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "resize")
+	s.must(err, "resize the pod")
+}
+
+// priority creates a priority class, which belongs to no namespace, for as long as the
+// scenario lasts.
+func (s *space) priority(name string, value int32) {
+	s.t.Helper()
+	classes := s.kube.SchedulingV1().PriorityClasses()
+	_, err := classes.Create(s.ctx, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}, metav1.CreateOptions{})
+	if !apierrors.IsAlreadyExists(err) {
+		s.must(err, "create a priority class")
+	}
+	s.t.Cleanup(func() {
+		if err := classes.Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			s.t.Errorf("delete the priority class: %v", err)
+		}
+	})
+}
+
+// mostOfTheNode returns more CPU than half a node has.
+func (s *space) mostOfTheNode() resource.Quantity {
+	s.t.Helper()
+	n, err := s.kube.CoreV1().Nodes().Get(s.ctx, s.anyNode(), metav1.GetOptions{})
+	s.must(err, "get the node")
+	return *resource.NewMilliQuantity(n.Status.Allocatable.Cpu().MilliValue()*6/10, resource.DecimalSI)
 }
 
 // anyNode returns the name of a node.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -32,7 +33,11 @@ type program struct {
 
 	cmd  *exec.Cmd // nil while it does not run
 	done chan error
+	away []absence
 }
+
+// absence is a stretch of time in which whyrestart did not run.
+type absence struct{ from, to time.Time }
 
 func newProgram(ctx context.Context, dir, kubeconfig string, records *records) (*program, error) {
 	p := &program{bin: os.Getenv("WHYRESTART_BIN"), kubeconfig: kubeconfig, store: filepath.Join(dir, "whyrestart.db"), records: records}
@@ -99,7 +104,25 @@ func (p *program) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("wait until whyrestart is ready: %w", err)
 	}
+	if n := len(p.away); n > 0 {
+		p.away[n-1].to = time.Now()
+	}
 	return nil
+}
+
+// untold lists the absences that the gaps of the coverage do not tell of.
+func (p *program) untold(gaps []record.Gap) []string {
+	var list []string
+	for _, a := range p.away {
+		told := slices.ContainsFunc(gaps, func(g record.Gap) bool {
+			// It was gone a little later than it was told to, and ready a little after it began to see.
+			return g.From.Before(a.to) && g.To.After(a.from) && g.To.Sub(g.From) > a.to.Sub(a.from)/2
+		})
+		if !told && !a.to.IsZero() {
+			list = append(list, fmt.Sprintf("whyrestart did not run from %s to %s, and none of its gaps says so: %v", a.from.Format(time.TimeOnly), a.to.Format(time.TimeOnly), gaps))
+		}
+	}
+	return list
 }
 
 // read takes whole lines only: a kill may cut the last one short.
@@ -142,6 +165,7 @@ func (p *program) end(ctx context.Context, signal syscall.Signal) error {
 		return errors.New("it does not run")
 	}
 	p.cmd = nil
+	p.away = append(p.away, absence{from: time.Now()})
 	if err := cmd.Process.Signal(signal); err != nil {
 		return fmt.Errorf("send %s: %w", signal, err)
 	}
@@ -157,21 +181,21 @@ func (p *program) end(ctx context.Context, signal syscall.Signal) error {
 }
 
 // list returns what the store holds, by whyrestart's own command.
-func (p *program) list(ctx context.Context) ([]record.Record, error) {
+func (p *program) list(ctx context.Context) (record.Document, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, p.bin, "list", "-A", "--store", p.store, "-o", "json", "--category", "all")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("whyrestart list: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+		return record.Document{}, fmt.Errorf("whyrestart list: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	var doc record.Document
 	if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil {
-		return nil, fmt.Errorf("whyrestart list printed no document: %w", err)
+		return doc, fmt.Errorf("whyrestart list printed no document: %w", err)
 	}
 	if doc.Schema != record.Schema {
-		return nil, fmt.Errorf("whyrestart list printed the schema %q, not %q", doc.Schema, record.Schema)
+		return doc, fmt.Errorf("whyrestart list printed the schema %q, not %q", doc.Schema, record.Schema)
 	}
-	return doc.Findings, nil
+	return doc, nil
 }
 
 // lastWords returns the end of whyrestart's log.

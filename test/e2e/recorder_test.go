@@ -30,6 +30,7 @@ type recorder struct {
 	pods    map[types.UID]*corev1.Pod // those that exist
 	history map[string][]string       // JSON lines by namespace
 	seen    map[containerKey]*seenContainer
+	deleted map[types.UID]time.Time // when the deletion of a pod was asked for, to the second below
 	err     error
 }
 
@@ -42,6 +43,7 @@ type sighting struct {
 	PodUID          types.UID                `json:"podUID"`
 	ResourceVersion string                   `json:"resourceVersion"`
 	Deletion        *metav1.Time             `json:"deletion,omitempty"`
+	Grace           *int64                   `json:"grace,omitempty"`
 	Phase           corev1.PodPhase          `json:"phase,omitempty"`
 	Reason          string                   `json:"reason,omitempty"`
 	Message         string                   `json:"message,omitempty"`
@@ -69,7 +71,7 @@ func startRecorder(ctx context.Context, kube kubernetes.Interface, file string, 
 	}
 	r := &recorder{
 		kube: kube, changed: changed, file: f,
-		pods: map[types.UID]*corev1.Pod{}, history: map[string][]string{}, seen: map[containerKey]*seenContainer{},
+		pods: map[types.UID]*corev1.Pod{}, history: map[string][]string{}, seen: map[containerKey]*seenContainer{}, deleted: map[types.UID]time.Time{},
 	}
 	version, err := r.list(ctx)
 	if err != nil {
@@ -152,10 +154,15 @@ func (r *recorder) take(event watch.EventType, p *corev1.Pod) {
 	} else {
 		r.pods[p.UID] = p
 	}
+	if at := p.DeletionTimestamp; at != nil && p.DeletionGracePeriodSeconds != nil {
+		if _, known := r.deleted[p.UID]; !known {
+			r.deleted[p.UID] = at.Add(-time.Duration(*p.DeletionGracePeriodSeconds) * time.Second)
+		}
+	}
 	st := &p.Status
 	line, err := json.Marshal(sighting{
 		Time: time.Now(), Event: event, Namespace: p.Namespace, Pod: p.Name, PodUID: p.UID, ResourceVersion: p.ResourceVersion,
-		Deletion: p.DeletionTimestamp, Phase: st.Phase, Reason: st.Reason, Message: st.Message,
+		Deletion: p.DeletionTimestamp, Grace: p.DeletionGracePeriodSeconds, Phase: st.Phase, Reason: st.Reason, Message: st.Message,
 		Init: bare(st.InitContainerStatuses), Containers: bare(st.ContainerStatuses), Ephemeral: bare(st.EphemeralContainerStatuses),
 	})
 	if err == nil {
@@ -253,6 +260,23 @@ func (r *recorder) lines(namespace string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string(nil), r.history[namespace]...)
+}
+
+// shown returns how many instances of a container the API told of.
+func (r *recorder) shown(k containerKey) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.seen[k]; c != nil && len(c.ids) > 0 {
+		return int(c.count) + 1
+	}
+	return 0
+}
+
+// deletionOf returns when the deletion of a pod was asked for, zero where it never was.
+func (r *recorder) deletionOf(uid string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.deleted[types.UID(uid)]
 }
 
 // in returns the pods that exist in a namespace, not to be written to.

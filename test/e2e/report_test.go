@@ -27,7 +27,7 @@ type row struct {
 	scenario string
 	verdict
 	failed bool
-	keys   map[string]bool // the containers whose start fails
+	rules  rules
 }
 
 func (r *report) add(w row) {
@@ -44,29 +44,38 @@ func (r *report) table() string {
 	var sum verdict
 	var out bytes.Buffer
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "scenario\tended\trecorded\tmissed\tdoubled\tfalse\t\t")
+	fmt.Fprintln(w, "scenario\tended\trecorded\tmissed\thidden\tdoubled\tfalse\t\t")
 	for _, row := range r.rows {
 		sum.add(row.verdict)
 		failed := ""
 		if row.failed {
 			failed = "FAILED"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", strings.TrimPrefix(row.scenario, prefix), row.Ended, row.Recorded, row.Missed, row.Doubled, row.False, failed)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t\n", strings.TrimPrefix(row.scenario, prefix), row.Ended, row.Recorded, row.Missed, row.Hidden, row.Doubled, row.False, failed)
 	}
-	fmt.Fprintf(w, "%d scenarios\t%d\t%d\t%d\t%d\t%d\t\t\n", len(r.rows), sum.Ended, sum.Recorded, sum.Missed, sum.Doubled, sum.False)
+	fmt.Fprintf(w, "%d scenarios\t%d\t%d\t%d\t%d\t%d\t%d\t\t\n", len(r.rows), sum.Ended, sum.Recorded, sum.Missed, sum.Hidden, sum.Doubled, sum.False)
 	_ = w.Flush() // to memory
 	return out.String()
 }
 
-// neverStarts returns which containers the scenarios said never start.
-func (r *report) neverStarts() func(containerKey) bool {
+// rules returns those of all scenarios together.
+func (r *report) rules() rules {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	byNamespace := map[string]map[string]bool{}
+	byNamespace := map[string]rules{}
 	for _, row := range r.rows {
-		byNamespace[row.scenario] = row.keys
+		byNamespace[row.scenario] = row.rules
 	}
-	return func(k containerKey) bool { return byNamespace[k.Namespace][k.Container] }
+	return rules{
+		startFails: func(k containerKey) bool {
+			own, ok := byNamespace[k.Namespace]
+			return ok && own.startFails(k)
+		},
+		hidden: func(k containerKey, i instance) bool {
+			own, ok := byNamespace[k.Namespace]
+			return ok && own.hidden(k, i)
+		},
+	}
 }
 
 // total compares once more over all scenarios, what was printed and what was stored: what
@@ -80,7 +89,7 @@ func (s *suite) total(t *testing.T) {
 	}
 	ours := func(namespace string) bool { return strings.HasPrefix(namespace, prefix) }
 	known := s.truth.instances(ours)
-	starts := s.report.neverStarts()
+	rules := s.report.rules()
 	var deaths []death
 	if s.node != nil {
 		var err error
@@ -88,14 +97,17 @@ func (s *suite) total(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	printed := judge(known, s.records.of(record.KindStop, ours), deaths, starts)
-	findings, err := s.program.list(t.Context())
+	printed := judge(known, s.records.of(record.KindStop, ours), deaths, rules)
+	doc, err := s.program.list(t.Context())
 	if err != nil {
 		t.Error(err)
 	}
-	findings = slices.DeleteFunc(findings, func(r record.Record) bool { return r.Kind != record.KindStop || !ours(r.Namespace) })
+	for _, p := range s.program.untold(doc.Coverage.Gaps) {
+		t.Error(p)
+	}
+	findings := slices.DeleteFunc(doc.Findings, func(r record.Record) bool { return r.Kind != record.KindStop || !ours(r.Namespace) })
 	sortRecords(findings)
-	stored := judge(known, findings, deaths, starts)
+	stored := judge(known, findings, deaths, rules)
 	for where, v := range map[string]verdict{"printed": printed, "stored": stored} {
 		if n := v.Recorded + v.Missed; n != v.Ended {
 			t.Errorf("%d instances ended, %d stops are %s as recorded or missed", v.Ended, n, where)

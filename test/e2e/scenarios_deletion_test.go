@@ -24,6 +24,7 @@ func deletionScenarios() []scenario {
 		}},
 		{name: "delete-force", run: func(s *space) {
 			// The API forgets the pod at once, long before its containers end.
+			s.hidden = s.beyondLastStatus
 			s.create(newPod("gone", steady("one"), steady("two")))
 			s.untilRunning("gone")
 			s.deletePod("gone", 0)
@@ -46,6 +47,7 @@ func deletionScenarios() []scenario {
 			s.untilGone("gone")
 		}},
 		{name: "delete-force-crashing", run: func(s *space) {
+			s.hidden = s.beyondLastStatus
 			s.create(newPod("gone", counted("main", "sleep 1; exit 1"), counted("other", "exit 2")))
 			s.untilRestarts("gone", 2, "main", "other")
 			s.untilPod("gone", "runs main", func(p *corev1.Pod) bool { return statusOf(p, "main").State.Running != nil })
@@ -59,6 +61,20 @@ func deletionScenarios() []scenario {
 			s.deletePod("early")
 			s.deletePod("earlier")
 			s.untilGone()
+		}},
+		{name: "churn", run: func(s *space) {
+			// The same names, again and again, each time in the middle of something else.
+			names := []string{"a", "b", "c", "d"}
+			for round := range 3 {
+				for _, name := range names {
+					s.create(newPod(name, counted("main", "exit 1"), steady("good")))
+				}
+				for i, name := range names {
+					s.untilRestarts(name, (i+round)%3, "main")
+					s.deletePod(name)
+				}
+				s.untilGone(names...)
+			}
 		}},
 		{name: "delete-namespace", run: func(s *space) {
 			s.createDeployment(deployment(newPod("shop", steady("main")), 2))

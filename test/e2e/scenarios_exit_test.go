@@ -48,7 +48,7 @@ func exitScenarios() []scenario {
 			name: "exit-at-once", starts: true, container: counted("main", "exit 7"),
 			want: with(failing(7), func(e *expect) { e.line = attempt }),
 		},
-		loop{name: "go-panic", starts: true, container: misbehave("main", "stderr", "about to panic", "panic"), want: failing(2)},
+		loop{name: "go-panic", starts: true, container: misbehave("main", "sleep", "1s", "stderr", "about to panic", "panic"), want: with(failing(2), func(e *expect) { e.says = "panic: assignment to entry in nil map" })},
 		// The runtime reports the same of a program that chose 137 as of one that was killed.
 		loop{
 			name: "own-137", starts: true, container: counted("main", "sleep 1; exit 137"),
@@ -58,11 +58,11 @@ func exitScenarios() []scenario {
 		loop{name: "sigabrt", starts: true, container: misbehave("main", "signal", "ABRT"), want: failing(134)},
 		loop{
 			name: "command-not-found", container: command("main", "/no/such/program"),
-			want: with(failing(128), func(e *expect) { e.reason = "StartError" }),
+			want: with(failing(128), func(e *expect) { e.reason, e.message = "StartError", "no such file or directory" }),
 		},
 		loop{
 			name: "command-not-executable", container: command("main", "/etc/hosts"),
-			want: with(failing(128), func(e *expect) { e.reason = "StartError" }),
+			want: with(failing(128), func(e *expect) { e.reason, e.message = "StartError", "permission denied" }),
 		},
 		loop{
 			name: "shell-command-not-found", starts: true, container: shell("main", "sleep 1; no-such-program"),
@@ -78,7 +78,7 @@ func exitScenarios() []scenario {
 		},
 		loop{
 			name: "termination-message", starts: true, container: misbehave("main", "term-message", "the disk is full", "sleep", "1s", "exit", "5"),
-			want: failing(5),
+			want: with(failing(5), func(e *expect) { e.message = "the disk is full" }),
 		},
 	)
 

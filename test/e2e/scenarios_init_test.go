@@ -47,7 +47,7 @@ func initScenarios() []scenario {
 			s.createJob(j)
 			s.untilJob(j.Name, complete)
 			s.check(s.untilStops("work", "main", 1), expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no(), workload: "Job/work"})
-			s.check(s.untilStops("work", "escort", 1), expect{exit: 0, typ: record.Sidecar, category: record.Lifecycle, workload: "Job/work"})
+			s.check(s.untilStops("work", "escort", 1), expect{exit: 0, typ: record.Sidecar, category: record.Lifecycle, restarts: no(), workload: "Job/work"})
 		}},
 		{name: "ephemeral", run: func(s *space) {
 			s.create(newPod("debugged", steady("main")))

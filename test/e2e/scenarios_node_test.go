@@ -3,9 +3,15 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/whyrestart/whyrestart/internal/record"
 )
@@ -147,12 +153,49 @@ func watcherScenarios() []scenario {
 		{name: "whyrestart-stopped", run: func(s *space) {
 			s.downtime = true
 			s.crowd()
+			s.create(newPod("leaves", steady("main")), newPod("leaves-crashing", counted("main", "exit 4")))
+			s.untilRunning("leaves")
+			s.untilStops("leaves-crashing", "main", 1)
 			s.untilStops("crash-1", "main", 1)
 			s.must(s.program.terminate(s.ctx), "stop whyrestart")
+			// Nobody can know how often a pod crashed that went while nobody watched.
+			s.hidden = s.after(s.records.of(record.KindStop, s.own), "leaves", "leaves-crashing")
+			s.deletePod("leaves")
+			s.deletePod("leaves-crashing")
+			s.untilGone("leaves", "leaves-crashing")
 			s.crowdCrashes(2)
 			s.must(s.program.start(s.ctx), "start whyrestart again")
 			s.crowdCrashes(2)
 			s.noStops("steady-1", "main")
+		}},
+		{name: "crashed-before-deletion", needsNode: true, run: func(s *space) {
+			// Whyrestart sees the end and the deletion at once; the end came first.
+			s.downtime = true
+			p := graceful(newPod("kept", shell("main", "trap 'exit 5' TERM; while :; do sleep 0.1; done"), steady("other")), 5)
+			p.Finalizers = []string{"whyrestart.test/kept"}
+			s.create(policy(p, corev1.RestartPolicyNever))
+			s.t.Cleanup(func() { s.release("kept") })
+			s.untilRunning("kept")
+			s.must(s.program.terminate(s.ctx), "stop whyrestart")
+			s.harm("kill-container", s.ns, "kept", "main", "TERM")
+			var ended time.Time
+			s.untilPod("kept", "has lost main", func(p *corev1.Pod) bool {
+				t := statusOf(p, "main").State.Terminated
+				if t != nil {
+					ended = t.FinishedAt.Time
+				}
+				return t != nil
+			})
+			// Times in statuses are cut to the second.
+			s.until("two seconds have passed since", func() (bool, string) { return time.Since(ended) > 2*time.Second, "" })
+			s.deletePod("kept")
+			s.untilPod("kept", "is being deleted and has ended", func(p *corev1.Pod) bool {
+				return p.DeletionTimestamp != nil && statusOf(p, "other").State.Terminated != nil
+			})
+			s.must(s.program.start(s.ctx), "start whyrestart again")
+			s.check(s.untilStops("kept", "main", 1), expect{exit: 5, typ: record.App, category: record.Failure, restarts: no()})
+			s.check(s.untilStops("kept", "other", 1), expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no()})
+			s.release("kept")
 		}},
 		{name: "whyrestart-killed", run: func(s *space) {
 			s.downtime = true
@@ -170,6 +213,28 @@ func watcherScenarios() []scenario {
 			s.crowdCrashes(1)
 			s.noStops("steady-1", "main")
 		}},
+	}
+}
+
+// release removes the finalizer that keeps a pod in the API.
+func (s *space) release(pod string) {
+	s.t.Helper()
+	patch := []byte(`{"metadata":{"finalizers":null}}`)
+	_, err := s.kube.CoreV1().Pods(s.ns).Patch(context.Background(), pod, types.MergePatchType, patch, metav1.PatchOptions{})
+	if !apierrors.IsNotFound(err) {
+		s.must(err, "remove the finalizer")
+	}
+}
+
+// after tells the instances of some pods that follow the ones that are recorded.
+func (s *space) after(recorded []record.Record, pods ...string) func(containerKey, instance) bool {
+	next := map[containerKey]int{}
+	for _, r := range recorded {
+		k := containerKey{r.Namespace, r.PodUID, r.Pod, r.Container}
+		next[k] = max(next[k], r.Ordinal+1)
+	}
+	return func(k containerKey, i instance) bool {
+		return slices.Contains(pods, k.Pod) && i.Attempt >= next[k]
 	}
 }
 

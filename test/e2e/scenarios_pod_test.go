@@ -21,7 +21,7 @@ func longScenarios() []scenario {
 		}},
 		{name: "storage-eviction", run: func(s *space) {
 			limit := quantity("1Mi")
-			p := newPod("hog", misbehave("main", "term-exit", "0", "write", "/full/file", "8388608", "forever"))
+			p := newPod("hog", misbehave("main", "term-exit", "143", "write", "/full/file", "8388608", "forever"))
 			p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "full", MountPath: "/full"})
 			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "full", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}}})
 			s.create(p)
@@ -45,7 +45,7 @@ func podScenarios() []scenario {
 			s.create(policy(newPod("once", counted("well", "exit 0"), counted("badly", "sleep 1; exit 1"), counted("worse", "exit 3")), corev1.RestartPolicyNever))
 			s.untilPod("once", "has failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
 			for name, code := range map[string]int32{"well": 0, "badly": 1, "worse": 3} {
-				s.check(s.untilStops("once", name, 1), expect{exit: code, typ: record.App, restarts: no(), line: attempt, hasLog: true})
+				s.check(s.untilStops("once", name, 1), expect{exit: code, typ: record.App, restarts: no(), line: attempt, hasLog: code != 0})
 			}
 		}},
 		{name: "restarted-on-failure", run: func(s *space) {
@@ -62,6 +62,71 @@ func podScenarios() []scenario {
 			s.untilRestarts("changed", 1, "main")
 			s.untilRunning("changed")
 			s.check(s.untilStops("changed", "main", 1), expect{exit: 0, typ: record.App, restarts: yes()})
+		}},
+		{name: "image-missing", run: func(s *space) {
+			// Nothing ever runs, and so nothing ends.
+			c := steady("main")
+			c.Image = "whyrestart.test/no-such-image:1"
+			s.create(newPod("bare", c, steady("other")))
+			s.untilPod("bare", "waits for its image", func(p *corev1.Pod) bool {
+				st := statusOf(p, "main")
+				return st != nil && st.State.Waiting != nil && st.State.Waiting.Reason == "ImagePullBackOff"
+			})
+			s.deletePod("bare")
+			s.untilGone()
+			s.untilStops("bare", "other", 1)
+			s.noStops("bare", "main")
+		}},
+		{name: "config-missing", run: func(s *space) {
+			c := steady("main")
+			c.EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "no-such-map"}}}}
+			s.create(newPod("bare", c))
+			s.untilPod("bare", "waits for its configuration", func(p *corev1.Pod) bool {
+				st := statusOf(p, "main")
+				return st != nil && st.State.Waiting != nil && st.State.Waiting.Reason == "CreateContainerConfigError"
+			})
+			s.noStops("bare", "main")
+		}},
+		{name: "restart-all-containers", run: func(s *space) {
+			// One container's exit code starts the whole pod again, in place.
+			rule := corev1.ContainerRestartRule{
+				Action:    corev1.ContainerRestartRuleActionRestartAllContainers,
+				ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{88}},
+			}
+			never := corev1.ContainerRestartPolicyNever
+			trigger := misbehave("trigger", "sleep", "1s", "exit-until-run", scratch+"/runs", "3", "88", "term-exit", "0", "forever")
+			trigger.RestartPolicy, trigger.RestartPolicyRules = &never, []corev1.ContainerRestartRule{rule}
+			p := withInit(newPod("all", trigger, steady("other")), misbehave("setup", "exit", "0"))
+			s.create(policy(p, corev1.RestartPolicyNever))
+			s.untilRestarts("all", 2, "trigger", "other")
+			s.untilRunning("all")
+			s.untilStops("all", "trigger", 2)
+			s.untilStops("all", "other", 2)
+			s.untilStops("all", "setup", 3)
+		}},
+		{name: "resized", run: func(s *space) {
+			c := limited(steady("main"), "64Mi")
+			c.ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceMemory, RestartPolicy: corev1.RestartContainer}}
+			s.create(newPod("grown", c))
+			s.untilRunning("grown")
+			s.resize("grown", "main", "96Mi")
+			s.untilRestarts("grown", 1, "main")
+			s.check(s.untilStops("grown", "main", 1), expect{exit: 0, typ: record.App, restarts: yes()})
+		}},
+		{name: "preempted", run: func(s *space) {
+			// Two that each need most of the node; the second matters more.
+			s.priority(s.ns+"-low", 1)
+			s.priority(s.ns+"-high", 1000)
+			low, high := newPod("low", steady("main")), newPod("high", steady("main"))
+			for name, p := range map[string]*corev1.Pod{"low": low, "high": high} {
+				p.Spec.PriorityClassName = s.ns + "-" + name
+				p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: s.mostOfTheNode()}
+			}
+			s.create(low)
+			s.untilRunning("low")
+			s.create(high)
+			s.untilRunning("high")
+			s.check(s.untilStops("low", "main", 1), expect{exit: 0, typ: record.App, category: record.Disruption, restarts: no()})
 		}},
 		{name: "rejected", run: func(s *space) {
 			p := newPod("greedy", steady("main"))

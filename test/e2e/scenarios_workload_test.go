@@ -92,6 +92,7 @@ func jobScenarios() []scenario {
 			s.createJob(j)
 			s.untilJob(j.Name, failed)
 			s.untilGone()
+			s.check(s.untilStops("batch", "main", 1), expect{exit: 0, typ: record.App, not: record.Failure, restarts: no()})
 		}},
 	}
 }

@@ -29,12 +29,14 @@ type space struct {
 	ns  string
 	// startFails holds the containers of which no process ever runs.
 	startFails map[string]bool
+	// hidden tells the instances that the API never told of, by the scenario's own doing.
+	hidden func(containerKey, instance) bool
 	// downtime tells that whyrestart was away for a while.
 	downtime bool
 }
 
 func newSpace(t *testing.T, s *suite, name string) *space {
-	sp := &space{suite: s, t: t, ctx: t.Context(), ns: name, startFails: map[string]bool{}}
+	sp := &space{suite: s, t: t, ctx: t.Context(), ns: name, startFails: map[string]bool{}, hidden: func(containerKey, instance) bool { return false }}
 	key, value, _ := strings.Cut(suiteLabel, "=")
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{key: value}}}
 	_, err := s.kube.CoreV1().Namespaces().Create(sp.ctx, ns, metav1.CreateOptions{})
@@ -190,6 +192,8 @@ type expect struct {
 	line func(ordinal int) string
 	// hasLog tells that the log must have been read: the container runs long enough.
 	hasLog bool
+	// says is a text that a line of the log must contain, message one that the message must.
+	says, message string
 }
 
 func yes() *bool { b := true; return &b }
@@ -269,6 +273,12 @@ func (want *expect) complain(r record.Record) []string {
 		}
 		differ("workload", got, want.workload)
 	}
+	if want.message != "" && !strings.Contains(r.Message, want.message) {
+		wrong = append(wrong, fmt.Sprintf("message %q does not contain %q", r.Message, want.message))
+	}
+	if want.says != "" && (r.Log == nil || !strings.Contains(strings.Join(r.Log.Lines, "\n"), want.says)) {
+		wrong = append(wrong, fmt.Sprintf("no line of its log contains %q: %+v", want.says, r.Log))
+	}
 	if want.line != nil {
 		wrong = append(wrong, want.complainLog(r)...)
 	}
@@ -334,10 +344,11 @@ func (s *space) settle() {
 	}
 
 	var v verdict
+	rules := rules{startFails: func(k containerKey) bool { return s.startFails[k.Container] }, hidden: s.hidden}
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		rung := s.changed.rung()
-		v = judge(known, s.records.of(record.KindStop, s.own), deaths, s.neverStarts)
+		v = judge(known, s.records.of(record.KindStop, s.own), deaths, rules)
 		if len(v.problems) == 0 || time.Now().After(deadline) {
 			break
 		}
@@ -356,10 +367,32 @@ func (s *space) settle() {
 			}
 		}
 	}
-	s.report.add(row{scenario: s.ns, verdict: v, failed: s.t.Failed(), keys: s.startFails})
+	s.blames()
+	s.report.add(row{scenario: s.ns, verdict: v, failed: s.t.Failed(), rules: rules})
 }
 
-func (s *space) neverStarts(k containerKey) bool { return s.startFails[k.Container] }
+// blames complains about records that blame a deletion which nobody had asked for yet
+// when the container ended.
+func (s *space) blames() {
+	s.t.Helper()
+	for _, r := range s.records.of(record.KindStop, s.own) {
+		asked := s.recorder.deletionOf(r.PodUID)
+		if r.Diagnosis.Cause != "pod_deleted" && r.Diagnosis.Cause != "grace_period_exceeded" || asked.IsZero() || r.FinishedAt.IsZero() {
+			continue
+		}
+		// Both are cut to the second: a whole one between them is sure.
+		if !r.FinishedAt.Add(time.Second).After(asked) {
+			s.t.Errorf("record %s of %s/%s ordinal %d says %s, %s; it ended at %s, and the deletion was asked for at %s",
+				r.ID, r.Pod, r.Container, r.Ordinal, r.Diagnosis.Cause, r.Diagnosis.Confidence, r.FinishedAt.Format(time.TimeOnly), asked.UTC().Format(time.TimeOnly))
+		}
+	}
+}
+
+// beyondLastStatus tells the instances that began after the last status that the API had
+// of their pod: those of a pod that is deleted by force.
+func (s *space) beyondLastStatus(k containerKey, i instance) bool {
+	return i.Attempt >= s.recorder.shown(k)
+}
 
 // explain prints, where a scenario failed, all that is known about it.
 func (s *space) explain() {

@@ -63,6 +63,7 @@ type verdict struct {
 	Ended    int // instances that ended, by the truth
 	Recorded int // stops with a record of their own
 	Missed   int // stops that are only counted
+	Hidden   int // instances that ended, and of which the API never told anybody
 	Doubled  int // records of an instance that another record has
 	False    int // records of what did not end
 	problems []string
@@ -76,15 +77,24 @@ func (v *verdict) add(o verdict) {
 	v.Ended += o.Ended
 	v.Recorded += o.Recorded
 	v.Missed += o.Missed
+	v.Hidden += o.Hidden
 	v.Doubled += o.Doubled
 	v.False += o.False
 	v.problems = append(v.problems, o.problems...)
 }
 
+// rules are what a scenario knows of the truth that no account tells.
+type rules struct {
+	// startFails tells the containers none of whose instances ever ran a process: the
+	// runtime reports no end of those, but the kubelet does, as StartError.
+	startFails func(containerKey) bool
+	// hidden tells the instances that nobody who reads the API could know of. They may be
+	// recorded, and need not be.
+	hidden func(containerKey, instance) bool
+}
+
 // judge compares recorded stops with the instances of the truth, container by container.
-// startFails tells the containers none of whose instances ever ran a process: the
-// runtime reports no end of those, but the kubelet does, as StartError.
-func judge(known map[containerKey][]instance, stops []record.Record, deaths []death, startFails func(containerKey) bool) verdict {
+func judge(known map[containerKey][]instance, stops []record.Record, deaths []death, rules rules) verdict {
 	byKey := map[containerKey][]record.Record{}
 	for _, r := range stops {
 		k := containerKey{r.Namespace, r.PodUID, r.Pod, r.Container}
@@ -109,20 +119,26 @@ func judge(known map[containerKey][]instance, stops []record.Record, deaths []de
 	}
 	var v verdict
 	for _, k := range sorted {
-		v.add(judgeContainer(k, known[k], byKey[k], died, startFails(k)))
+		v.add(judgeContainer(k, known[k], byKey[k], died, rules))
 	}
 	return v
 }
 
-func judgeContainer(k containerKey, known []instance, stops []record.Record, died map[string]bool, startFails bool) verdict {
+func judgeContainer(k containerKey, known []instance, stops []record.Record, died map[string]bool, rules rules) verdict {
 	var v verdict
+	startFails := rules.startFails(k)
+	hidden := func(i instance) bool { return rules.hidden(k, i) }
 	byID := map[string]instance{}
+	attempts := map[int]int{}
 	optional := 0 // may or may not be a stop to the kubelet
 	for _, i := range known {
+		attempts[i.Attempt]++
 		if i.ID != "" {
 			byID[i.ID] = i
 		}
 		switch {
+		case hidden(i):
+			v.Hidden++
 		case i.Ended, i.NeverRan && (startFails || died[i.ID]):
 			v.Ended++
 		case i.NeverRan:
@@ -154,7 +170,12 @@ func judgeContainer(k containerKey, known []instance, stops []record.Record, die
 			v.problem("%s: record %s (ordinal %d) is of instance %.12s, which %s", k, r.ID, r.Ordinal, id, map[bool]string{true: "has not ended", false: "is none of this container's"}[ok])
 			continue
 		}
-		if i.NeverRan && !startFails && !died[id] {
+		switch {
+		case hidden(i):
+			// It was found after all.
+			v.Hidden--
+			v.Ended++
+		case i.NeverRan && !startFails && !died[id]:
 			// The kubelet took it for a stop after all.
 			optional--
 			v.Ended++
@@ -162,7 +183,8 @@ func judgeContainer(k containerKey, known []instance, stops []record.Record, die
 		if r.ExitCode != nil && i.ExitCode != nil && *r.ExitCode != *i.ExitCode {
 			v.problem("%s: record %s (ordinal %d) has exit code %d, the truth has %d", k, r.ID, r.Ordinal, *r.ExitCode, *i.ExitCode)
 		}
-		if r.Epoch == 0 && i.Attempt >= 0 && r.Ordinal != i.Attempt {
+		// Where the kubelet loses a container, it may begin to count anew.
+		if r.Epoch == 0 && i.Attempt >= 0 && attempts[i.Attempt] == 1 && r.Ordinal != i.Attempt {
 			v.problem("%s: record %s of instance %.12s has ordinal %d, the runtime has attempt %d", k, r.ID, id, r.Ordinal, i.Attempt)
 		}
 	}
@@ -170,15 +192,17 @@ func judgeContainer(k containerKey, known []instance, stops []record.Record, die
 	switch sum := v.Recorded + v.Missed; {
 	case sum < v.Ended:
 		v.problem("%s: %d instances ended, %d are recorded and %d missed: %d too few (without a record: %s)", k, v.Ended, v.Recorded, v.Missed, v.Ended-sum, without(known, recorded))
-	case sum > v.Ended+optional:
-		v.problem("%s: %d instances ended, %d are recorded and %d missed: %d too many", k, v.Ended, v.Recorded, v.Missed, sum-v.Ended-optional)
+	case sum > v.Ended+v.Hidden+optional:
+		v.problem("%s: %d instances ended, %d are recorded and %d missed: %d too many", k, v.Ended, v.Recorded, v.Missed, sum-v.Ended-v.Hidden-optional)
 	case sum > v.Ended:
-		v.Ended = sum // of those whose start may have failed
+		// By their count alone: hidden ones first, then those whose start may have failed.
+		v.Hidden -= min(v.Hidden, sum-v.Ended)
+		v.Ended = sum
 	}
 
 	uncovered := 0
 	for _, i := range known {
-		if died[i.ID] && recorded[i.ID] == "" {
+		if died[i.ID] && recorded[i.ID] == "" && !hidden(i) {
 			uncovered++
 		}
 	}
