@@ -29,7 +29,7 @@ type Limits struct {
 	// Files bounds the number of files of a folder or archive: 200,000.
 	Files int
 	// LogLines and LogBytes bound the tail that is kept of each log, as a live read
-	// would: 200 lines and 64 KiB.
+	// does: 50 lines and 16 KiB.
 	LogLines, LogBytes int
 	// AllLogs bounds the tails of all logs together, in bytes: 256 MiB.
 	AllLogs int64
@@ -51,8 +51,8 @@ func (l Limits) withDefaults() Limits {
 		Total:    cmp.Or(l.Total, 4*gib),
 		Stream:   cmp.Or(l.Stream, 64*gib),
 		Files:    cmp.Or(l.Files, 200_000),
-		LogLines: cmp.Or(l.LogLines, 200),
-		LogBytes: cmp.Or(l.LogBytes, 64*kib),
+		LogLines: cmp.Or(l.LogLines, 50),
+		LogBytes: cmp.Or(l.LogBytes, 16*kib),
 		AllLogs:  cmp.Or(l.AllLogs, 256*mib),
 	}
 }

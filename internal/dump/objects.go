@@ -2,9 +2,12 @@ package dump
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -19,10 +22,10 @@ import (
 type Objects struct {
 	mu     sync.RWMutex
 	byUID  map[types.UID]Object
-	owners map[ownerKey]owner
+	owners map[ownerKey]record.Workload
 	logs   map[logKey]record.Log
-	// about holds the events by the object that they are about; nil until asked for.
-	about map[types.UID][]*corev1.Event
+	// about holds the events by the object that they are about, and by their own UID.
+	about map[types.UID]map[types.UID]*corev1.Event
 }
 
 var (
@@ -34,8 +37,9 @@ var (
 func NewObjects() *Objects {
 	return &Objects{
 		byUID:  make(map[types.UID]Object),
-		owners: make(map[ownerKey]owner),
+		owners: make(map[ownerKey]record.Workload),
 		logs:   make(map[logKey]record.Log),
+		about:  make(map[types.UID]map[types.UID]*corev1.Event),
 	}
 }
 
@@ -48,8 +52,19 @@ func (o *Objects) Put(obj Object) {
 		return
 	}
 	o.byUID[obj.GetUID()] = obj
-	o.about = nil
-	o.putOwner(obj)
+	switch obj := obj.(type) {
+	case *corev1.Event:
+		about := o.about[obj.InvolvedObject.UID]
+		if about == nil {
+			about = make(map[types.UID]*corev1.Event)
+			o.about[obj.InvolvedObject.UID] = about
+		}
+		about[obj.UID] = obj
+	case *appsv1.ReplicaSet:
+		o.putOwner(kindReplicaSet, obj)
+	case *batchv1.Job:
+		o.putOwner(kindJob, obj)
+	}
 }
 
 // newer tells whether a is a newer state than b. Without comparable versions the one
@@ -65,7 +80,13 @@ func (o *Objects) Remove(obj Object) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.byUID, obj.GetUID())
-	o.about = nil
+	if e, ok := obj.(*corev1.Event); ok {
+		about := o.about[e.InvolvedObject.UID]
+		delete(about, e.UID)
+		if len(about) == 0 {
+			delete(o.about, e.InvolvedObject.UID)
+		}
+	}
 }
 
 // Apply takes an event of a replay in.
@@ -89,20 +110,9 @@ func (o *Objects) Len() int {
 // EventsAbout returns the events whose object has this UID, in the order of their
 // resource versions and names.
 func (o *Objects) EventsAbout(uid types.UID) []*corev1.Event {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.about == nil {
-		o.about = make(map[types.UID][]*corev1.Event)
-		for _, obj := range o.byUID {
-			if e, ok := obj.(*corev1.Event); ok {
-				o.about[e.InvolvedObject.UID] = append(o.about[e.InvolvedObject.UID], e)
-			}
-		}
-		for _, events := range o.about {
-			slices.SortFunc(events, compareVersions[*corev1.Event])
-		}
-	}
-	return slices.Clone(o.about[uid])
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(o.about[uid]), compareVersions[*corev1.Event])
 }
 
 func compareVersions[T Object](a, b T) int {

@@ -21,7 +21,10 @@ func meta(name string, by ...string) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{Name: name, Namespace: "shop", UID: types.UID("u-" + name)}
 	for i := 0; i+1 < len(by); i += 2 {
 		yes := true
-		m.OwnerReferences = append(m.OwnerReferences, metav1.OwnerReference{Kind: by[i], Name: by[i+1], Controller: &yes})
+		versions := map[string]string{"ReplicaSet": "apps/v1", "Job": "batch/v1", "VolcanoJob": "batch.volcano.sh/v1"}
+		m.OwnerReferences = append(m.OwnerReferences, metav1.OwnerReference{
+			APIVersion: versions[by[i]], Kind: strings.TrimPrefix(by[i], "Volcano"), Name: by[i+1], Controller: &yes,
+		})
 	}
 	return m
 }
@@ -46,7 +49,11 @@ func TestWorkload(t *testing.T) {
 		{"a Deployment, its ReplicaSet gone meanwhile", []string{"ReplicaSet", "web-5d"}, nil, record.Workload{Kind: "Deployment", Name: "web"}, ""},
 		{"a ReplicaSet of nobody", []string{"ReplicaSet", "alone-7c"}, nil, record.Workload{Kind: "ReplicaSet", Name: "alone-7c"}, ""},
 		{"a custom owner of a ReplicaSet", []string{"ReplicaSet", "canary-9f"}, nil, record.Workload{Kind: "Rollout", Name: "canary"}, ""},
-		{"a ReplicaSet that was not recorded", []string{"ReplicaSet", "api-77aa"}, hash, record.Workload{Kind: "Deployment", Name: "api"}, "inferred from the label pod-template-hash"},
+		{"a ReplicaSet that was not recorded", []string{"ReplicaSet", "api-77aa"}, hash, record.Workload{Kind: "Deployment", Name: "api"}, "its Deployment is inferred from its name"},
+		{"and that of an Argo Rollout", []string{"ReplicaSet", "api-77aa"}, map[string]string{"rollouts-pod-template-hash": "77aa"}, record.Workload{Kind: "Rollout", Name: "api"}, "its Rollout is inferred"},
+		{"a Job of a CronJob that was not recorded", []string{"Job", "nightly-29393280"}, nil, record.Workload{Kind: "CronJob", Name: "nightly"}, "its CronJob is inferred"},
+		{"a Job with another number", []string{"Job", "load-20251121"}, nil, record.Workload{Kind: "Job", Name: "load-20251121"}, "was not recorded"},
+		{"a Job of another API", []string{"VolcanoJob", "train"}, nil, record.Workload{Kind: "Job", Name: "train"}, ""},
 		{"and whose name does not fit the hash", []string{"ReplicaSet", "api-88"}, hash, record.Workload{Kind: "ReplicaSet", Name: "api-88"}, "was not recorded"},
 		{"a CronJob", []string{"Job", "nightly-1"}, nil, record.Workload{Kind: "CronJob", Name: "nightly"}, ""},
 		{"a Job", []string{"Job", "once"}, nil, record.Workload{Kind: "Job", Name: "once"}, ""},
@@ -59,6 +66,7 @@ func TestWorkload(t *testing.T) {
 	for _, tt := range tests {
 		p := &corev1.Pod{ObjectMeta: meta("p", tt.by...)}
 		p.Labels = tt.labels
+		p.CreationTimestamp = metav1.Unix(29393280*60+2, 0)
 		got, err := o.Workload(t.Context(), p)
 		if *got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %v, error %v", tt.name, *got, err)
@@ -153,6 +161,30 @@ func TestTailKeepsTheEnd(t *testing.T) {
 		if d := cmp.Diff(tt.want, tail.log()); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
+	}
+}
+
+func TestEventsAbout(t *testing.T) {
+	o := NewObjects()
+	put := func(name, version string, about types.UID) *corev1.Event {
+		e := &corev1.Event{ObjectMeta: meta(name), InvolvedObject: corev1.ObjectReference{UID: about}}
+		e.ResourceVersion = version
+		o.Put(e)
+		return e
+	}
+	put("a", "9", "pod")
+	put("b", "10", "pod")
+	put("a", "11", "pod") // the same event, counted up
+	put("a", "3", "pod")  // late
+	gone := put("c", "12", "pod")
+	put("d", "13", "other")
+	o.Remove(gone)
+	var got []string
+	for _, e := range o.EventsAbout("pod") {
+		got = append(got, e.Name+e.ResourceVersion)
+	}
+	if !cmp.Equal(got, []string{"b10", "a11"}) || len(o.EventsAbout("other")) != 1 || o.EventsAbout("none") != nil {
+		t.Error(got)
 	}
 }
 

@@ -442,3 +442,27 @@ func FuzzReadWatch(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkReplay reads a recorded stream of a real cluster, 4 KB an event.
+func BenchmarkReplay(b *testing.B) {
+	f, err := os.Open(recording("fasttwo"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	raw, err := io.ReadAll(z)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(raw)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ReadWatch(b.Context(), "b", bytes.NewReader(raw), Limits{}, func(Event) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
