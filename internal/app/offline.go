@@ -42,6 +42,7 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 	var shown []record.Record
 	var failed error
 	off := &pipeline.Offline{
+		Context:  ctx,
 		Engine:   pipeline.NewEngine(cluster, redactor),
 		Owners:   objects,
 		Events:   dumpEvents{objects},
@@ -90,6 +91,7 @@ func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record
 		return doc, err
 	}
 	off := &pipeline.Offline{
+		Context:  ctx,
 		Engine:   pipeline.NewEngine(cluster, redactor),
 		Owners:   d.Objects,
 		Events:   dumpEvents{d.Objects},

@@ -59,6 +59,7 @@ func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, 
 	}
 	doc := record.Document{Schema: record.Schema}
 	off := &pipeline.Offline{
+		Context:  ctx,
 		Engine:   pipeline.NewEngine(s.Cluster, redactor),
 		Owners:   owners,
 		Events:   events,

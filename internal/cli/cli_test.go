@@ -126,13 +126,13 @@ func TestExitCodes(t *testing.T) {
 
 // firstRow cancels when something was written.
 type firstRow struct {
-	bytes.Buffer
+	text   bytes.Buffer
 	cancel func()
 }
 
 func (w *firstRow) Write(b []byte) (int, error) {
 	w.cancel()
-	return w.Buffer.Write(b)
+	return w.text.Write(b)
 }
 
 // TestServeOrDemo plays the recording where there is no cluster, and ends well when it
@@ -143,7 +143,7 @@ func TestServeOrDemo(t *testing.T) {
 	out := &firstRow{cancel: cancel}
 	var errs bytes.Buffer
 	code := Main(ctx, []string{"whyrestart", "serve", "--or-demo"}, Streams{In: strings.NewReader(""), Out: out, Err: &errs})
-	if code != exitDone || !strings.HasPrefix(out.String(), "TIME") || !strings.Contains(errs.String(), "There is no kubeconfig") {
-		t.Errorf("exit code %d, stdout %q, stderr %q", code, out.String(), errs.String())
+	if code != exitDone || !strings.HasPrefix(out.text.String(), "TIME") || !strings.Contains(errs.String(), "There is no kubeconfig") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, out.text.String(), errs.String())
 	}
 }

@@ -67,8 +67,7 @@ func access(err error, host, verb, resource, namespace string) error {
 	if err == nil {
 		return nil
 	}
-	var known *AccessError
-	if errors.As(err, &known) {
+	if _, known := errors.AsType[*AccessError](err); known {
 		return err
 	}
 	e := &AccessError{Problem: Failed, Host: host, Verb: verb, Resource: resource, Namespace: namespace, err: err}

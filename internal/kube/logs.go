@@ -202,9 +202,9 @@ func (l *Logs) pod(ctx context.Context, r pipeline.LogRequest) (*corev1.Pod, err
 
 // missing says why there is no log, in the API's words where it has any.
 func missing(err error) string {
-	var e *AccessError
+	e, known := errors.AsType[*AccessError](err)
 	switch {
-	case !errors.As(err, &e):
+	case !known:
 		return err.Error()
 	case e.Problem == Forbidden:
 		return "forbidden: " + e.Reason

@@ -13,7 +13,9 @@ import (
 // Offline is a Sink for recorded input: everything is there already, so that each
 // record is complete when it is emitted, and nothing depends on the clock.
 type Offline struct {
-	Engine *Engine
+	// Context bounds the reads of Owners, Events and Logs: a Sink is handed none.
+	Context context.Context
+	Engine  *Engine
 	Owners OwnerResolver
 	// Events may be nil: then what only events can tell stays unknown.
 	Events EventReader
@@ -79,14 +81,14 @@ func (o *Offline) emit(found []Finding) {
 		r := &f.Record
 		o.addEvents(f)
 		if f.Pod != nil && o.Owners != nil {
-			w, err := o.Owners.Workload(context.Background(), f.Pod)
+			w, err := o.Owners.Workload(o.Context, f.Pod)
 			r.Workload = w
 			if err != nil {
 				f.miss(record.Missing{What: "owner of the pod", Why: err.Error()})
 			}
 		}
 		if o.Logs != nil && r.Stop != nil && f.Pod != nil && r.ContainerID != "" {
-			log := o.Logs.Tail(context.Background(), logRequest(f))
+			log := o.Logs.Tail(o.Context, logRequest(f))
 			if o.Redactor != nil {
 				log.Lines, log.Redactions = o.Redactor.Lines(log.Lines)
 			}
@@ -103,7 +105,7 @@ func (o *Offline) addEvents(f *Finding) {
 	if o.Events == nil || !wantsEvents(f) {
 		return
 	}
-	events, err := o.Events.Events(context.Background(), f.Record.Namespace, f.Record.PodUID)
+	events, err := o.Events.Events(o.Context, f.Record.Namespace, f.Record.PodUID)
 	o.Engine.AddEvents(f, events, err)
 }
 

@@ -32,10 +32,7 @@ const page = 500
 func (r *Relay) Run(ctx context.Context, told <-chan struct{}) error {
 	for {
 		wait, err := r.relay(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		var due <-chan time.Time

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -82,9 +83,7 @@ func (l *ledger) Append(ctx context.Context, b store.Batch) error {
 			}
 		}
 	}
-	for k, s := range b.Scopes {
-		l.scopes[k] = s
-	}
+	maps.Copy(l.scopes, b.Scopes)
 	return l.Memory.Append(ctx, b)
 }
 
