@@ -16,7 +16,7 @@ type Offline struct {
 	// Context bounds the reads of Owners, Events and Logs: a Sink is handed none.
 	Context context.Context
 	Engine  *Engine
-	Owners OwnerResolver
+	Owners  OwnerResolver
 	// Events may be nil: then what only events can tell stays unknown.
 	Events EventReader
 	// Logs may be nil: then records have no log.
