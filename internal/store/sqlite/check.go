@@ -17,7 +17,7 @@ const (
 	// applicationID stands in the header of the file, and in the first migration.
 	applicationID = 1465013076
 	// checkBytes is up to which size a file is checked as a whole when it is opened.
-	checkBytes = 64 << 20
+	checkBytes = 256 << 20
 )
 
 // checkFile refuses what SQLite would answer with less helpful words, or overwrite. It
@@ -51,24 +51,35 @@ func checkFile(path string) (int64, error) {
 	return info.Size(), nil
 }
 
+// A querier is a pool of connections or one of them.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // checkContent refuses a library that can damage files, the file of another program, a
 // newer schema, and a damaged file. It returns the version of the schema, and which one
 // this program knows.
 func checkContent(ctx context.Context, db *sql.DB, size int64) (have, want int64, err error) {
-	if err := checkLibrary(ctx, db); err != nil {
+	// One connection for all of it: this pool keeps none.
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("begin to read: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := checkLibrary(ctx, conn); err != nil {
 		return 0, 0, err
 	}
-	if err := checkApplication(ctx, db); err != nil {
+	if err := checkApplication(ctx, conn); err != nil {
 		return 0, 0, err
 	}
-	if have, want, err = versions(ctx, db); err != nil {
+	if have, want, err = versions(ctx, conn); err != nil {
 		return 0, 0, err
 	}
 	if size > checkBytes {
 		return have, want, nil
 	}
 	var result string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
 		return 0, 0, fmt.Errorf("check it for damage: %w", err)
 	}
 	if result != "ok" {
@@ -77,7 +88,7 @@ func checkContent(ctx context.Context, db *sql.DB, size int64) (have, want int64
 	return have, want, nil
 }
 
-func checkLibrary(ctx context.Context, db *sql.DB) error {
+func checkLibrary(ctx context.Context, db querier) error {
 	var version string
 	if err := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
 		return fmt.Errorf("begin to read: %w", err)
@@ -88,7 +99,7 @@ func checkLibrary(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func checkApplication(ctx context.Context, db *sql.DB) error {
+func checkApplication(ctx context.Context, db querier) error {
 	var application, tables int64
 	err := db.QueryRowContext(ctx, `
 		SELECT (SELECT application_id FROM pragma_application_id),

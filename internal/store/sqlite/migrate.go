@@ -81,7 +81,7 @@ func wantedVersion() (int64, error) {
 // versions returns the last migration that was applied, 0 if none was, and the last that
 // this program knows. A file beyond that is refused. It writes nothing, unlike goose's
 // own way to ask.
-func versions(ctx context.Context, db *sql.DB) (have, want int64, err error) {
+func versions(ctx context.Context, db querier) (have, want int64, err error) {
 	if want, err = wantedVersion(); err != nil {
 		return 0, 0, err
 	}

@@ -56,9 +56,9 @@ const readers = 4
 // What is checked of an existing file, before anything is written to it: that it is an
 // SQLite file of whyrestart and not of another program, that its schema is not newer
 // than this program, that no page is missing at its end, and up to checkBytes of size
-// that it is sound as a whole (PRAGMA quick_check). The last takes about a second per
-// 300 MB, too long for a large history at every start; there, damage shows when the
-// damaged page is read.
+// that it is sound as a whole (PRAGMA quick_check). The last reads the whole file, 36 MB in
+// 50 ms from memory but at the speed of the disk after a boot: too long for a large
+// history at every start. There, damage shows when the damaged page is read.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s, err := open(ctx, o)
 	if err != nil {
