@@ -11,6 +11,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
@@ -71,10 +72,22 @@ func Diagnose(e *evidence.Evidence) Finding {
 		Evidence:     a.evidence,
 		Alternatives: a.alternatives,
 		RuledOut:     a.ruledOut,
-		Missing:      append(a.missing, e.Missing...),
+		Missing:      missing(a.missing, e.Missing),
 		RulesVersion: RulesVersion,
 	}
 	return Finding{Category: a.category, Diagnosis: d, WillRestart: willRestart(e)}
+}
+
+// missing joins what a rule would have needed with what was not to be had: where both
+// name the same reading, the reason why it failed says more.
+func missing(wanted, failed []record.Missing) []record.Missing {
+	var out []record.Missing
+	for _, w := range wanted {
+		if !slices.ContainsFunc(failed, func(f record.Missing) bool { return f.What == w.What }) {
+			out = append(out, w)
+		}
+	}
+	return append(out, failed...)
 }
 
 func ask(e *evidence.Evidence) *answer {
