@@ -3,13 +3,11 @@ package dump
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -61,39 +59,8 @@ func (o *Objects) Workload(_ context.Context, pod *corev1.Pod) (*record.Workload
 	case known:
 		return made, nil
 	}
-	if w := inferred(pod, c); w != nil {
+	if w := extract.InferOwner(pod, c); w != nil {
 		return w, fmt.Errorf("%s %s/%s was not recorded: its %s is inferred from its name", c.Kind, pod.Namespace, c.Name, w.Kind)
 	}
 	return made, fmt.Errorf("%s %s/%s was not recorded: whether something owns it is not known", c.Kind, pod.Namespace, c.Name)
-}
-
-// inferred returns what a ReplicaSet or Job belongs to by its name, nil where that
-// tells nothing. A Deployment calls its ReplicaSets NAME-HASH and labels their pods
-// with the hash, an Argo Rollout with a label of its own. A CronJob calls its Jobs
-// NAME-MINUTES, for the time they were due, which the pod's age has to fit.
-func inferred(pod *corev1.Pod, by *metav1.OwnerReference) *record.Workload {
-	if by.Kind == kindReplicaSet {
-		for _, maker := range []struct{ label, kind string }{
-			{"rollouts-pod-template-hash", "Rollout"},
-			{"pod-template-hash", "Deployment"},
-		} {
-			hash := pod.Labels[maker.label]
-			if name, ok := strings.CutSuffix(by.Name, "-"+hash); ok && hash != "" && name != "" {
-				return &record.Workload{Kind: maker.kind, Name: name}
-			}
-		}
-		return nil
-	}
-	i := strings.LastIndexByte(by.Name, '-')
-	if i <= 0 {
-		return nil
-	}
-	minutes, err := strconv.ParseInt(by.Name[i+1:], 10, 32)
-	if err != nil {
-		return nil
-	}
-	if late := pod.CreationTimestamp.Sub(time.Unix(minutes*60, 0)); late < -time.Minute || late > 24*time.Hour {
-		return nil
-	}
-	return &record.Workload{Kind: "CronJob", Name: by.Name[:i]}
 }

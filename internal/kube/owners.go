@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
@@ -47,7 +48,7 @@ type OwnersOptions struct {
 // The workload is the pod's controller, or the controller's controller where the
 // first is a ReplicaSet (of a Deployment or an Argo Rollout) or a Job (of a CronJob).
 // For those it reads the metadata, once each; where it must not or they are gone, it
-// goes by their names, as guess has it. A pod without a controller is its own
+// goes by their names, as extract.InferOwner has it. A pod without a controller is its own
 // workload, and so is one that a kubelet runs from a file and only mirrors, whose
 // controller is its Node.
 type Owners struct {
@@ -103,7 +104,7 @@ func (o *Owners) Workload(ctx context.Context, p *corev1.Pod) (*record.Workload,
 	found, err := o.controller(ctx, resource, ownerKey{p.Namespace, ref.Kind, ref.Name, ref.UID})
 	switch {
 	case err != nil:
-		if g := guess(p, ref); g != nil {
+		if g := extract.InferOwner(p, ref); g != nil {
 			known = g
 		}
 		return known, err

@@ -1,4 +1,4 @@
-package kube
+package extract
 
 import (
 	"strconv"
@@ -11,15 +11,16 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
-// guess returns the workload that a ReplicaSet or Job belongs to by its name and the
-// pod's labels, nil where they tell nothing.
+// InferOwner returns the workload that a pod's ReplicaSet or Job, the controller in ref,
+// belongs to by its name and the pod's labels, nil where they tell nothing. It serves
+// where the ReplicaSet or Job itself cannot be read.
 //
 // A Deployment calls its ReplicaSets NAME-HASH and labels their pods with the hash
 // (pkg/controller/deployment/sync.go, getNewReplicaSet), and so does an Argo Rollout,
 // with a label of its own. A CronJob calls its Jobs NAME-MINUTES, for the time they
 // were scheduled at (pkg/controller/cronjob/utils.go, getJobName); that is taken for one
 // only where the pod is not older than those minutes say, nor much younger.
-func guess(p *corev1.Pod, ref *metav1.OwnerReference) *record.Workload {
+func InferOwner(p *corev1.Pod, ref *metav1.OwnerReference) *record.Workload {
 	switch ref.Kind {
 	case "ReplicaSet":
 		for _, by := range []struct{ label, kind string }{
