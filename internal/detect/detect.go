@@ -224,7 +224,7 @@ func (ps *podState) container(kind record.ContainerType, name string) *container
 			return cs
 		}
 	}
-	ps.containers = append(ps.containers, containerState{kind: kind, name: name})
+	ps.containers = append(ps.containers, containerState{kind: kind, name: name, lastOrdinal: -1})
 	return &ps.containers[len(ps.containers)-1]
 }
 
@@ -236,12 +236,15 @@ type containerState struct {
 	// accounted is the number of this epoch's instances that are recorded or counted as
 	// missed; the live instance, if any, has this ordinal.
 	accounted int32
+	// lastEpoch and lastOrdinal are those of the last recorded stop, which a new label for
+	// it repeats: after a reset they are not those before accounted.
+	lastEpoch, lastOrdinal int32
 	// count is the newest restart count.
 	count int32
 	// running tells that instance `accounted` was reported running.
 	running bool
 	// synthetic tells that the last recorded state was the kubelet's stand-in, raised that
-	// it came with a count already raised for the next instance.
+	// it came with a count already raised for the next instance, as stand-ins do.
 	synthetic, raised bool
 	// beforeWatch and missed are those of the last recorded stop.
 	beforeWatch               bool
@@ -295,10 +298,14 @@ func fromMark(m record.Mark) containerState {
 		realID:    m.RealID,
 		lastSum:   m.LastSum,
 
+		lastEpoch:   int32(m.Epoch),
+		lastOrdinal: int32(m.Accounted) - 1,
+
 		missed:      int32(m.LastMissed),
 		beforeWatch: m.LastBeforeWatch,
 	}
-	cs.raised = cs.synthetic && cs.count == cs.accounted
+	// Nothing that the runtime knows is live, and the count is ahead of the last recorded one.
+	cs.raised = cs.count == cs.accounted && (cs.synthetic || cs.currentID == 0 && cs.lastID != 0 && cs.lastID == cs.realID)
 	if !m.LastFinished.IsZero() {
 		cs.lastFinished = m.LastFinished.Unix()
 	}

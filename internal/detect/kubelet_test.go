@@ -145,6 +145,10 @@ func (k *modelKubelet) step(c *modelContainer, op string) {
 			n.state = "unknown"
 			c.ended++
 		}
+	case "settle": // it was killed for that, and the runtime wrote an end for it
+		if n != nil && n.state == "unknown" {
+			n.state, n.to, n.reason, n.exit = "exited", k.clock, "Unknown", 255
+		}
 	case "vanish", "wipe": // the runtime forgot everything; wipe: and the logs are gone
 		if n != nil && n.state == "created" {
 			return // its number is gone, although it never ran

@@ -20,13 +20,18 @@ func (o *observation) run() {
 	cs := o.state
 	s := read(o.c, o.pod, cs)
 	n := restartCount(o.c)
-	if last := o.c.Last; cs.raised && s.live != 0 && n == int64(cs.accounted)+1 && (last == nil || last.synthetic() || cs.knows(Sum64(last.ContainerID))) {
-		// The kubelet of 1.36 and later raises the count of a lost instance twice: with the
-		// stand-in, and again when the next one runs. No instance had the number between.
-		cs.accounted = int32(n)
-	}
+	// The kubelet of 1.36 and later raises the count of a lost instance twice: with the
+	// stand-in, and again when the next one runs. No instance had the number between.
+	last := o.c.Last
+	skip := cs.raised && s.live != 0 && n == int64(cs.accounted)+1 && (last == nil || last.synthetic() || cs.knows(Sum64(last.ContainerID)))
 	for _, d := range s.deaths[:s.n] {
+		if skip && d.id == 0 {
+			continue // the stand-in again
+		}
 		o.death(d)
+	}
+	if skip {
+		cs.accounted, cs.raised = int32(n), false
 	}
 	if s.live != 0 && !cs.knows(s.live) && cs.repeats(n, s.live) {
 		o.reset(n)
@@ -60,11 +65,14 @@ func (o *observation) death(d death) {
 		if d.ordinal >= int64(cs.accounted) {
 			o.emit(d)
 		}
-	case d.ordinal == int64(cs.accounted)-1 && cs.accounted > 0 && cs.lastID == 0:
+	case d.ordinal == int64(cs.accounted)-1 && d.ordinal == int64(cs.lastOrdinal) && cs.epoch == cs.lastEpoch && cs.lastID == 0:
 		// It was recorded by its count alone, or by a stand-in.
 		cs.lastID = d.id
 		o.refine(d)
 	case cs.repeats(d.ordinal, d.id):
+		if newest := Sum64(o.c.ContainerID); newest != 0 && (newest == cs.currentID || cs.knows(newest)) {
+			return // no instance is newer than what is known: this is one before it, and counted
+		}
 		if f := d.t.FinishedAt; !f.IsZero() && f.Unix() < cs.lastFinished {
 			return // older than the last recorded one: counted then
 		}
@@ -111,6 +119,7 @@ func (o *observation) emit(d death) {
 	cs.accounted = int32(d.ordinal) + 1
 	cs.currentID, cs.running = 0, false
 	cs.missed, cs.beforeWatch = int32(missed), o.history
+	cs.lastEpoch, cs.lastOrdinal = cs.epoch, int32(d.ordinal)
 	cs.lastSum, cs.synthetic, cs.raised = 0, false, false
 	o.describe(d, previous, false)
 }
@@ -121,7 +130,7 @@ func (o *observation) refine(d death) {
 	if d.t.synthetic() && !cs.synthetic && cs.lastSum != 0 {
 		return // a stand-in never replaces what the runtime reported
 	}
-	if d.t.sum() == cs.lastSum {
+	if d.t.sum() == cs.lastSum || cs.lastOrdinal < 0 {
 		return
 	}
 	o.describe(d, time.Time{}, true)
@@ -135,7 +144,7 @@ func (o *observation) describe(d death, previous time.Time, refined bool) {
 		if !cs.synthetic {
 			cs.realID = cs.lastID
 		}
-		cs.raised = cs.synthetic && !d.last && restartCount(o.c) == int64(cs.accounted)
+		cs.raised = !d.last && restartCount(o.c) == int64(cs.accounted)
 		if !d.t.FinishedAt.IsZero() {
 			cs.lastFinished = d.t.FinishedAt.Unix()
 		}
@@ -144,8 +153,8 @@ func (o *observation) describe(d death, previous time.Time, refined bool) {
 		ContainerKey:     record.ContainerKey{PodUID: o.pod.UID, Type: cs.kind, Name: cs.name},
 		Namespace:        o.pod.Namespace,
 		Pod:              o.pod.Name,
-		Epoch:            int(cs.epoch),
-		Ordinal:          int(cs.accounted) - 1,
+		Epoch:            int(cs.lastEpoch),
+		Ordinal:          int(cs.lastOrdinal),
 		RestartCount:     int(o.c.RestartCount),
 		MissedBefore:     int(cs.missed),
 		PreviousFinished: previous,

@@ -44,7 +44,7 @@ func (l *ledger) add(t interface{ Fatalf(string, ...any) }, stops []Stop) {
 var (
 	counted = []string{"start", "start", "start", "create", "run", "exit0", "exit1", "exit1", "relabel", "backoff", "backoff", "pull", "gc", "runtimeRestart", "startError"}
 	// murky operations make the kubelet invent states.
-	murky = append([]string{"lost", "vanish"}, counted...)
+	murky = append([]string{"lost", "settle", "settle", "vanish"}, counted...)
 	// falling ones make the count start again. ("lost" is left out: the kubelet of 1.36 and
 	// later counts it twice, which only somebody who saw every update can know.)
 	falling = append([]string{"wipe", "vanish"}, counted...)

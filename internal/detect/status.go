@@ -62,12 +62,12 @@ func read(c *Container, p *Pod, cs *containerState) (s sighting) {
 			s.add(n-1, last, true, last.ContainerID)
 		}
 		s.add(n, state, false, state.ContainerID)
-		s.ended = n + 1
+		s.ended = cs.endedWith(n, state.ContainerID)
 
 	case last != nil && !c.Running && !last.synthetic() && last.ContainerID == c.ContainerID:
 		// The newest instance waits for its restart.
 		s.add(n, last, true, last.ContainerID)
-		s.ended = n + 1
+		s.ended = cs.endedWith(n, last.ContainerID)
 
 	case !c.Running && c.ContainerID == "" && cs.running && n == int64(cs.accounted):
 		// The runtime lost the instance that was running, and the count was not raised.
@@ -79,12 +79,12 @@ func read(c *Container, p *Pod, cs *containerState) (s sighting) {
 	case last != nil && !c.Running && c.ContainerID == "":
 		// The runtime knows no instance: state and count are those of an earlier status, when
 		// lastState was the newest instance or the one before it.
-		ordinal, id := n-1, Sum64(last.ContainerID)
+		ordinal, id := max(n-1, 0), Sum64(last.ContainerID)
+		s.ended = max(n, 1)
 		if id != 0 && (c.BackOff || !cs.knows(id) && cs.repeats(n-1, id)) {
-			ordinal = n
+			ordinal, s.ended = n, cs.endedWith(n, last.ContainerID)
 		}
-		s.add(max(ordinal, 0), last, true, last.ContainerID)
-		s.ended = max(n, ordinal+1)
+		s.add(ordinal, last, true, last.ContainerID)
 
 	default:
 		if last != nil {
@@ -108,7 +108,7 @@ func readStandIn(c *Container, p *Pod, cs *containerState) (s sighting) {
 		// The real end of the newest instance is in lastState; the stand-in replaced its
 		// CrashLoopBackOff.
 		s.add(n, last, true, last.ContainerID)
-		s.ended = n + 1
+		s.ended = cs.endedWith(n, last.ContainerID)
 
 	case id != 0 && (cs.knows(id)):
 		// Recorded already; the count may be one ahead.
@@ -146,6 +146,18 @@ func readStandIn(c *Container, p *Pod, cs *containerState) (s sighting) {
 		s.ended = ordinal + 1
 	}
 	return s
+}
+
+// endedWith returns how many instances have ended for certain when the newest, which the
+// runtime calls id, has. Where that one is live or recorded, its number is known and the
+// count says nothing new: a kubelet of 1.36 and later keeps a count that it raised with a
+// stand-in, also where the runtime then tells of the end after all (the kubelet kills an
+// instance in an unknown state before it starts the next).
+func (cs *containerState) endedWith(n int64, id string) int64 {
+	if sum := Sum64(id); sum == cs.currentID || cs.knows(sum) {
+		return 0
+	}
+	return n + 1
 }
 
 // restartCount returns the count within the bounds that the rest can compute with.
