@@ -244,22 +244,14 @@ type Gap struct {
 
 // Clone returns a copy of r that shares no memory with it that either may write to.
 func (r Record) Clone() Record {
-	if r.Workload != nil {
-		w := *r.Workload
-		r.Workload = &w
+	r.Workload = clone(r.Workload)
+	if r.Stop = clone(r.Stop); r.Stop != nil {
+		r.ExitCode, r.RanSeconds = clone(r.ExitCode), clone(r.RanSeconds)
 	}
-	if r.Stop != nil {
-		s := *r.Stop
-		r.Stop = &s
-	}
-	if r.Stall != nil {
-		s := *r.Stall
-		r.Stall = &s
-	}
-	if r.Log != nil {
-		l := *r.Log
-		l.Lines = slices.Clone(l.Lines)
-		r.Log = &l
+	r.Stall = clone(r.Stall)
+	r.WillRestart = clone(r.WillRestart)
+	if r.Log = clone(r.Log); r.Log != nil {
+		r.Log.Lines = slices.Clone(r.Log.Lines)
 	}
 	d := &r.Diagnosis
 	d.Evidence = slices.Clone(d.Evidence)
@@ -268,4 +260,12 @@ func (r Record) Clone() Record {
 	d.Missing = slices.Clone(d.Missing)
 	d.Next = slices.Clone(d.Next)
 	return r
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }

@@ -1,26 +1,43 @@
 package record
 
-// Refine returns what is to be kept of a record of which a newer version arrived: the
-// newer one, with what only the first sighting could know, and without losing what
-// was collected beside it.
+import "time"
+
+// When returns the time that orders a record among others: when the stop ended or the
+// stall began, and where the runtime did not know that, when it was first seen.
+func (r *Record) When() time.Time {
+	switch {
+	case r.Stop != nil && !r.FinishedAt.IsZero():
+		return r.FinishedAt
+	case r.Stall != nil && !r.Begin.IsZero():
+		return r.Begin
+	}
+	return r.ObservedAt
+}
+
+// Refine returns what is kept when a newer version of a record arrives: the newer one,
+// with what only the first sighting could know (when it came to light, whether before
+// the watch, since when some were missed), and without losing what was collected beside
+// it. A log is never replaced by none, nor one with lines by one without.
 func Refine(old, newer Record) Record {
 	r := newer.Clone()
 	if !old.ObservedAt.IsZero() {
 		r.ObservedAt = old.ObservedAt
 	}
 	if r.Workload == nil {
-		r.Workload = old.Workload
+		r.Workload = clone(old.Workload)
 	}
 	if r.Node == "" {
 		r.Node = old.Node
 	}
-	if old.Log != nil && (r.Log == nil || len(r.Log.Lines) == 0) {
-		r.Log = old.Log
+	if keepLog(old.Log, r.Log) {
+		r.Log = old.Clone().Log
 	}
 	if old.Stop != nil && r.Stop != nil {
 		o := old.Stop
-		r.BeforeWatch, r.MissedBefore = o.BeforeWatch, o.MissedBefore
-		r.MissedAfter, r.MissedUntil = o.MissedAfter, o.MissedUntil
+		r.BeforeWatch = o.BeforeWatch
+		if r.MissedAfter.IsZero() {
+			r.MissedAfter = o.MissedAfter
+		}
 		if r.ContainerID == "" {
 			r.ContainerID = o.ContainerID
 		}
@@ -29,4 +46,14 @@ func Refine(old, newer Record) Record {
 		r.Begin = old.Begin
 	}
 	return r
+}
+
+func keepLog(old, newer *Log) bool {
+	switch {
+	case old == nil:
+		return false
+	case newer == nil:
+		return true
+	}
+	return len(old.Lines) > 0 && len(newer.Lines) == 0
 }
