@@ -105,7 +105,7 @@ func each(records []record.Record, f func(record.Record) error) error {
 // newestFirst sorts findings as lists show them.
 func newestFirst(records []record.Record) {
 	slices.SortStableFunc(records, func(a, b record.Record) int {
-		return printer.When(&b).Compare(printer.When(&a))
+		return b.When().Compare(a.When())
 	})
 }
 
@@ -141,5 +141,5 @@ func (f *outputFlags) findings(e *environment, d record.Document, namespace bool
 
 // since keeps the records that are not older than t.
 func since(records []record.Record, t time.Time) []record.Record {
-	return slices.DeleteFunc(records, func(r record.Record) bool { return printer.When(&r).Before(t) })
+	return slices.DeleteFunc(records, func(r record.Record) bool { return r.When().Before(t) })
 }

@@ -30,6 +30,10 @@ const page = 500
 // Run relays until ctx ends or Deliver fails; told is signalled when there may be
 // something new.
 func (r *Relay) Run(ctx context.Context, told <-chan struct{}) error {
+	// From now on, what this consumer has not seen is kept for it.
+	if err := r.Ledger.Acknowledge(ctx, r.Consumer, 0); err != nil {
+		return fmt.Errorf("register %s for changes: %w", r.Consumer, err)
+	}
 	for {
 		wait, err := r.relay(ctx)
 		if err != nil && ctx.Err() == nil {

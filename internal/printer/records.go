@@ -109,18 +109,6 @@ func Workload(r *record.Record) string {
 	return kind + "/" + r.Workload.Name
 }
 
-// When is the time that a record is listed under: when the instance ended, or when that
-// was seen, where its end has no time.
-func When(r *record.Record) time.Time {
-	switch {
-	case r.Stop != nil && !r.FinishedAt.IsZero():
-		return r.FinishedAt
-	case r.Stall != nil && !r.Begin.IsZero():
-		return r.Begin
-	}
-	return r.ObservedAt
-}
-
 // Outcome is the end as the API has it: the exit code and the reason, in a few words.
 func Outcome(r *record.Record) string {
 	var parts []string

@@ -99,7 +99,7 @@ func (t *Table) columns() []column {
 }
 
 func (t *Table) age(r *record.Record) string {
-	when := When(r)
+	when := r.When()
 	switch {
 	case when.IsZero():
 		return "<unknown>"

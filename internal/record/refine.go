@@ -16,7 +16,7 @@ func (r *Record) When() time.Time {
 
 // Refine returns what is kept when a newer version of a record arrives: the newer one,
 // with what only the first sighting could know (when it came to light, whether before
-// the watch, since when some were missed), and without losing what was collected beside
+// the watch, what was missed before it), and without losing what was collected beside
 // it. A log is never replaced by none, nor one with lines by one without.
 func Refine(old, newer Record) Record {
 	r := newer.Clone()
@@ -35,8 +35,8 @@ func Refine(old, newer Record) Record {
 	if old.Stop != nil && r.Stop != nil {
 		o := old.Stop
 		r.BeforeWatch = o.BeforeWatch
-		if r.MissedAfter.IsZero() {
-			r.MissedAfter = o.MissedAfter
+		if o.MissedBefore >= r.MissedBefore { // a count of missed ones is never taken back
+			r.MissedBefore, r.MissedAfter, r.MissedUntil = o.MissedBefore, o.MissedAfter, o.MissedUntil
 		}
 		if r.ContainerID == "" {
 			r.ContainerID = o.ContainerID

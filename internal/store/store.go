@@ -40,7 +40,7 @@ type Store interface {
 type Writer interface {
 	// Append stores the batch in one transaction: the records, the marks, the gaps, the
 	// scopes, and a change for each record that is new or differs from what was stored. A
-	// record whose ID is stored already replaces it in the way of Refine. Where one ID comes
+	// record whose ID is stored already replaces it in the way of record.Refine. Where one ID comes
 	// twice in a batch, the later one refines the earlier. After an error nothing of the batch
 	// is stored, or all of it where the context ended or the connection broke at the very
 	// end; to append it again is right in both cases.
@@ -65,7 +65,7 @@ type Reader interface {
 	Marks(ctx context.Context, cluster string, yield func(record.Mark) bool) error
 	// Scope returns the coverage of a scope; the zero Scope where it was never watched.
 	Scope(ctx context.Context, cluster, scope string) (Scope, error)
-	// List returns records that match, newest first by When and, among those of one time, the
+	// List returns records that match, newest first by Record.When and, among those of one time, the
 	// one stored first last; and the cursor of the next page, empty after the last one. A
 	// record that is appended between two pages does not move the others. It leaves Log nil.
 	List(ctx context.Context, q Query) (records []record.Record, next string, err error)

@@ -233,7 +233,7 @@ func (a *appender) refine(seq int64, doc, log []byte, next row) error {
 	if err != nil {
 		return err
 	}
-	merged, err := newRow(store.Refine(stored, next.record))
+	merged, err := newRow(record.Refine(stored, next.record))
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (a *appender) columns(r row) []any {
 		w = *r.record.Workload
 	}
 	return []any{
-		nanos(store.When(r.record)), string(r.record.Kind), string(r.record.Category), r.record.Diagnosis.Cause,
+		nanos(r.record.When()), string(r.record.Kind), string(r.record.Category), r.record.Diagnosis.Cause,
 		r.record.Cluster, r.record.Namespace, r.record.Pod, r.record.PodUID, r.record.Container,
 		w.Kind, w.Name, r.record.Node, a.writer.codec.packRecord(r.doc),
 	}

@@ -35,7 +35,7 @@ func (m *memory) append(b store.Batch) {
 			m.change(next.ID)
 			continue
 		}
-		merged := store.Refine(m.records[i], next)
+		merged := record.Refine(m.records[i], next)
 		if cmp.Equal(merged, m.records[i], cmpopts.EquateEmpty()) {
 			continue
 		}
@@ -74,7 +74,7 @@ func (m *memory) pending(consumer string) []string {
 func (m *memory) prune(before time.Time) int {
 	n := len(m.records)
 	m.records = slices.DeleteFunc(m.records, func(r record.Record) bool {
-		old := store.When(r).Before(before)
+		old := r.When().Before(before)
 		if old {
 			m.outbox = slices.DeleteFunc(m.outbox, func(x string) bool { return x == r.ID })
 		}
@@ -193,7 +193,7 @@ func compare(t *rapid.T, g *fixture, m *memory) {
 		} else {
 			want.Stops++
 		}
-		at := store.When(r)
+		at := r.When()
 		if want.Oldest.IsZero() || at.Before(want.Oldest) {
 			want.Oldest = at
 		}

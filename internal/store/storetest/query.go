@@ -18,7 +18,7 @@ import (
 func selects(q store.Query, r record.Record) bool {
 	among := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	is := func(want, s string) bool { return want == "" || want == s }
-	at := store.When(r)
+	at := r.When()
 	return is(q.Cluster, r.Cluster) && among(q.Namespaces, r.Namespace) && is(q.Pod, r.Pod) && is(q.PodUID, r.PodUID) &&
 		is(q.Container, r.Container) && is(q.Node, r.Node) && is(string(q.Kind), string(r.Kind)) &&
 		(q.Workload == nil || r.Workload != nil && *r.Workload == *q.Workload) &&
@@ -64,7 +64,7 @@ func ordered(records []record.Record, q store.Query) []record.Record {
 			out = append(out, withoutLog(r))
 		}
 	}
-	slices.SortStableFunc(out, func(a, b record.Record) int { return store.When(b).Compare(store.When(a)) })
+	slices.SortStableFunc(out, func(a, b record.Record) int { return b.When().Compare(a.When()) })
 	return out
 }
 
