@@ -145,7 +145,7 @@ func (a *account) instances(match func(string) bool) map[containerKey][]instance
 	out := make(map[containerKey][]instance, len(known))
 	for k, lives := range known {
 		for _, l := range lives {
-			l.NeverRan = l.Gone && !l.Ended && !l.started
+			l.NeverRan = !l.Ended && !l.started
 			out[k] = append(out[k], l.instance)
 		}
 	}

@@ -3,13 +3,11 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -81,7 +79,7 @@ func (p *program) start(ctx context.Context) error {
 	p.cmd, p.done = cmd, make(chan error, 1)
 	done := p.done
 	go func() {
-		p.read(stdout)
+		p.records.read(stdout)
 		done <- cmd.Wait()
 	}()
 	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
@@ -123,20 +121,6 @@ func (p *program) untold(gaps []record.Gap) []string {
 		}
 	}
 	return list
-}
-
-// read takes whole lines only: a kill may cut the last one short.
-func (p *program) read(stdout io.Reader) {
-	lines := bufio.NewReader(stdout)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			return
-		}
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			p.records.take(line)
-		}
-	}
 }
 
 // terminate stops whyrestart as Kubernetes would, and expects it to end well.

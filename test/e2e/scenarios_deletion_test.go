@@ -62,20 +62,6 @@ func deletionScenarios() []scenario {
 			s.deletePod("earlier")
 			s.untilGone()
 		}},
-		{name: "churn", run: func(s *space) {
-			// The same names, again and again, each time in the middle of something else.
-			names := []string{"a", "b", "c", "d"}
-			for round := range 3 {
-				for _, name := range names {
-					s.create(newPod(name, counted("main", "exit 1"), steady("good")))
-				}
-				for i, name := range names {
-					s.untilRestarts(name, (i+round)%3, "main")
-					s.deletePod(name)
-				}
-				s.untilGone(names...)
-			}
-		}},
 		{name: "delete-namespace", run: func(s *space) {
 			s.createDeployment(deployment(newPod("shop", steady("main")), 2))
 			s.create(newPod("alone", steady("main")))

@@ -34,24 +34,24 @@ func exitScenarios() []scenario {
 	for _, code := range []int32{1, 2, 3, 42, 255} {
 		loops = append(loops, loop{
 			name: fmt.Sprintf("exit-%d", code), starts: true,
-			// A second's run leaves time to read the log before the next instance ends.
-			container: counted("main", fmt.Sprintf("sleep 1; exit %d", code)),
+			// Two seconds' run leaves time to read the log before the next instance ends.
+			container: counted("main", fmt.Sprintf("sleep 2; exit %d", code)),
 			want:      with(failing(code), logged),
 		})
 	}
 	loops = append(loops,
 		loop{
-			name: "exit-0-loop", starts: true, container: counted("main", "sleep 1; exit 0"),
+			name: "exit-0-loop", starts: true, container: counted("main", "sleep 2; exit 0"),
 			want: with(expect{exit: 0, reason: "Completed", typ: record.App, restarts: yes()}, logged),
 		},
 		loop{
 			name: "exit-at-once", starts: true, container: counted("main", "exit 7"),
 			want: with(failing(7), func(e *expect) { e.line = attempt }),
 		},
-		loop{name: "go-panic", starts: true, container: misbehave("main", "sleep", "1s", "stderr", "about to panic", "panic"), want: with(failing(2), func(e *expect) { e.says = "panic: assignment to entry in nil map" })},
+		loop{name: "go-panic", starts: true, container: misbehave("main", "sleep", "2s", "stderr", "about to panic", "panic"), want: with(failing(2), func(e *expect) { e.says = "panic: assignment to entry in nil map" })},
 		// The runtime reports the same of a program that chose 137 as of one that was killed.
 		loop{
-			name: "own-137", starts: true, container: counted("main", "sleep 1; exit 137"),
+			name: "own-137", starts: true, container: counted("main", "sleep 2; exit 137"),
 			want: with(failing(137), logged),
 		},
 		loop{name: "sigsegv", starts: true, container: misbehave("main", "signal", "SEGV"), want: failing(139)},

@@ -28,14 +28,14 @@ func initScenarios() []scenario {
 		}},
 		{name: "init-fails-for-ever", run: func(s *space) {
 			// The regular container never runs: no record may speak of it.
-			s.create(withInit(newPod("stuck", steady("main")), counted("setup", "sleep 1; exit 4")))
+			s.create(withInit(newPod("stuck", steady("main")), counted("setup", "sleep 2; exit 4")))
 			s.check(s.untilStops("stuck", "setup", crashes), expect{exit: 4, reason: "Error", typ: record.Init, category: record.Failure, restarts: yes(), line: attempt, hasLog: true})
 			if list := s.stops("stuck", "main"); len(list) > 0 {
 				s.t.Errorf("main never ran, and has %d records", len(list))
 			}
 		}},
 		{name: "sidecar-crashes", run: func(s *space) {
-			s.create(withInit(newPod("escorted", steady("main")), sidecar(counted("escort", "sleep 1; exit 11"))))
+			s.create(withInit(newPod("escorted", steady("main")), sidecar(counted("escort", "sleep 2; exit 11"))))
 			s.untilRunning("escorted")
 			s.check(s.untilStops("escorted", "escort", crashes), expect{exit: 11, reason: "Error", typ: record.Sidecar, category: record.Failure, restarts: yes(), line: attempt, hasLog: true})
 			if list := s.stops("escorted", "main"); len(list) > 0 {

@@ -234,7 +234,7 @@ func (s *space) after(recorded []record.Record, pods ...string) func(containerKe
 		next[k] = max(next[k], r.Ordinal+1)
 	}
 	return func(k containerKey, i instance) bool {
-		return slices.Contains(pods, k.Pod) && i.Attempt >= next[k]
+		return slices.Contains(pods, k.Pod) && (i.Attempt < 0 || i.Attempt >= next[k])
 	}
 }
 

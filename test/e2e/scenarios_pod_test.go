@@ -13,11 +13,25 @@ func longScenarios() []scenario {
 	return []scenario{
 		{name: "every-second", run: func(s *space) {
 			// For about a minute, as fast as the kubelet starts them.
-			const restarts = 25
+			const restarts = 20
 			s.create(newPod("storm", counted("red", "exit 1"), counted("blue", "exit 2")))
 			s.untilRestarts("storm", restarts, "red", "blue")
 			s.check(s.untilStops("storm", "red", restarts), expect{exit: 1, typ: record.App, category: record.Failure, line: attempt})
 			s.check(s.untilStops("storm", "blue", restarts), expect{exit: 2, typ: record.App, category: record.Failure, line: attempt})
+		}},
+		{name: "churn", run: func(s *space) {
+			// The same names, again and again, each time in the middle of something else.
+			names := []string{"a", "b", "c", "d"}
+			for round := range 3 {
+				for _, name := range names {
+					s.create(newPod(name, counted("main", "exit 1"), steady("good")))
+				}
+				for i, name := range names {
+					s.untilRestarts(name, (i+round)%3, "main")
+					s.deletePod(name)
+				}
+				s.untilGone(names...)
+			}
 		}},
 		{name: "storage-eviction", run: func(s *space) {
 			limit := quantity("1Mi")
@@ -26,7 +40,7 @@ func longScenarios() []scenario {
 			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "full", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}}})
 			s.create(p)
 			s.untilPod("hog", "is evicted", func(p *corev1.Pod) bool { return p.Status.Reason == "Evicted" })
-			s.check(s.untilStops("hog", "main", 1), expect{exit: -1, typ: record.App, category: record.Disruption, restarts: no()})
+			s.check(s.untilStops("hog", "main", 1), expect{exit: -1, typ: record.App, cause: "storage_limit_eviction", restarts: no()})
 		}},
 	}
 }
@@ -35,14 +49,14 @@ func longScenarios() []scenario {
 func podScenarios() []scenario {
 	return []scenario{
 		{name: "one-of-two-crashes", run: func(s *space) {
-			s.create(newPod("pair", steady("good"), counted("bad", "sleep 1; exit 13")))
+			s.create(newPod("pair", steady("good"), counted("bad", "sleep 2; exit 13")))
 			s.check(s.untilStops("pair", "bad", crashes), expect{exit: 13, typ: record.App, category: record.Failure, restarts: yes(), line: attempt, hasLog: true})
 			if list := s.stops("pair", "good"); len(list) > 0 {
 				s.t.Errorf("good still runs, and has %d records", len(list))
 			}
 		}},
 		{name: "never-restarted", run: func(s *space) {
-			s.create(policy(newPod("once", counted("well", "exit 0"), counted("badly", "sleep 1; exit 1"), counted("worse", "exit 3")), corev1.RestartPolicyNever))
+			s.create(policy(newPod("once", counted("well", "exit 0"), counted("badly", "sleep 2; exit 1"), counted("worse", "exit 3")), corev1.RestartPolicyNever))
 			s.untilPod("once", "has failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
 			for name, code := range map[string]int32{"well": 0, "badly": 1, "worse": 3} {
 				s.check(s.untilStops("once", name, 1), expect{exit: code, typ: record.App, restarts: no(), line: attempt, hasLog: code != 0})

@@ -194,6 +194,7 @@ type expect struct {
 	hasLog bool
 	// says is a text that a line of the log must contain, message one that the message must.
 	says, message string
+	cause         string
 }
 
 func yes() *bool { b := true; return &b }
@@ -276,6 +277,9 @@ func (want *expect) complain(r record.Record) []string {
 	if want.message != "" && !strings.Contains(r.Message, want.message) {
 		wrong = append(wrong, fmt.Sprintf("message %q does not contain %q", r.Message, want.message))
 	}
+	if want.cause != "" {
+		differ("cause", r.Diagnosis.Cause, want.cause)
+	}
 	if want.says != "" && (r.Log == nil || !strings.Contains(strings.Join(r.Log.Lines, "\n"), want.says)) {
 		wrong = append(wrong, fmt.Sprintf("no line of its log contains %q: %+v", want.says, r.Log))
 	}
@@ -328,7 +332,8 @@ func (s *space) settle() {
 		var open []string
 		for k, list := range s.truth.instances(s.own) {
 			for _, i := range list {
-				if i.open() {
+				// The remains of a failed start may lie about for minutes.
+				if i.open() && !(i.NeverRan && s.startFails[k.Container]) {
 					open = append(open, fmt.Sprintf("%s attempt %d", k, i.Attempt))
 				}
 			}

@@ -38,8 +38,10 @@ type suite struct {
 	truth    truth
 	records  *records
 	program  *program
+	onlooker *onlooker
 	report   *report
 	stop     context.CancelFunc
+	release  func() // gives the cluster back
 }
 
 // newSuite makes ready what the scenarios need: the watch of the test, the accounts,
@@ -67,9 +69,14 @@ func newSuite(ctx context.Context) (_ *suite, err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	s := &suite{kube: kube, dir: dir, changed: newBell(), stop: cancel, report: &report{}}
+	if s.release, err = reserve(ctx, kube); err != nil {
+		cancel()
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			cancel()
+			s.release()
 		}
 	}()
 	if err := s.removeNamespaces(ctx); err != nil {
@@ -96,15 +103,19 @@ func newSuite(ctx context.Context) (_ *suite, err error) {
 	if err := s.program.start(ctx); err != nil {
 		return nil, err
 	}
+	if s.onlooker, err = startOnlooker(s.program, dir, s.changed); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
 // close removes the namespaces and stops whyrestart, where the totals have not yet.
 func (s *suite) close() error {
+	defer s.release()
 	defer s.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return errors.Join(s.program.terminate(ctx), s.removeNamespaces(ctx))
+	return errors.Join(s.onlooker.stop(), s.program.terminate(ctx), s.removeNamespaces(ctx))
 }
 
 // removeNamespaces deletes the namespaces of this suite, of an earlier run too, and waits

@@ -33,8 +33,8 @@ type instance struct {
 	Attempt int
 	// Ended tells that the instance has ended.
 	Ended bool
-	// NeverRan tells that the runtime made the instance and removed it, and that no process
-	// of it is known to have run: its start failed, or its pod was deleted before it.
+	// NeverRan tells that the runtime made the instance, and that no process of it is known
+	// to have run: it has yet to start, its start failed, or its pod was deleted before it.
 	NeverRan bool
 	// Gone tells that nothing more will be heard of the instance.
 	Gone bool
@@ -165,7 +165,7 @@ func judgeContainer(k containerKey, known []instance, stops []record.Record, die
 		}
 		recorded[id] = r.ID
 		i, ok := byID[id]
-		if !ok || i.open() {
+		if !ok || i.open() && !i.NeverRan {
 			v.False++
 			v.problem("%s: record %s (ordinal %d) is of instance %.12s, which %s", k, r.ID, r.Ordinal, id, map[bool]string{true: "has not ended", false: "is none of this container's"}[ok])
 			continue
