@@ -25,7 +25,7 @@ bundle, a .tar.gz of any of these, or - for stdin. Nothing is sent anywhere.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runAnalyze(cmd.Context(), e, o, args[0]) },
 	}
-	o.output.add(cmd.Flags(), "wide", "json", "yaml", "jsonl", "name")
+	o.output.add(cmd.Flags(), "wide", "json", "yaml", "jsonl", "name", jsonpathPrefix, columnsPrefix)
 	o.filter.add(cmd.Flags())
 	cmd.Flags().StringVar(&o.cluster, "cluster-name", "", "name of the cluster in records")
 	return cmd

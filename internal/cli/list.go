@@ -37,7 +37,7 @@ last states that the cluster's own statuses still show.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), e, o) },
 	}
 	o.source.add(cmd.Flags())
-	o.output.add(cmd.Flags(), "wide", "json", "yaml", "jsonl", "name")
+	o.output.add(cmd.Flags(), "wide", "json", "yaml", "jsonl", "name", jsonpathPrefix, columnsPrefix)
 	o.filter.add(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&o.from, "source", "auto", "where from: store, cluster, or auto (the store if there is one)")

@@ -18,6 +18,7 @@ type outputFlags struct {
 	format   string
 	absolute bool
 	formats  []string
+	template template
 }
 
 func (f *outputFlags) add(flags *pflag.FlagSet, formats ...string) {
@@ -30,11 +31,21 @@ func (f *outputFlags) check() error {
 	if f.format == "" || slices.Contains(f.formats, f.format) {
 		return nil
 	}
+	for _, prefix := range f.formats {
+		if strings.HasSuffix(prefix, "=") && strings.HasPrefix(f.format, prefix) {
+			t, err := parseTemplate(f.format)
+			f.template = t
+			return err
+		}
+	}
 	return fmt.Errorf("--output=%s: want one of %s", f.format, strings.Join(f.formats, ", "))
 }
 
 // document prints all findings at once.
 func (f *outputFlags) document(e *environment, d record.Document, namespace bool) error {
+	if f.template != nil {
+		return f.template.print(e.Out, d)
+	}
 	switch f.format {
 	case "json":
 		return printer.JSON(e.Out, d)
@@ -121,7 +132,7 @@ func (f *outputFlags) findings(e *environment, d record.Document, namespace bool
 	if d.Findings == nil {
 		d.Findings = []record.Record{} // "[]" in JSON, not "null"
 	}
-	structured := f.format == "json" || f.format == "yaml"
+	structured := f.format == "json" || f.format == "yaml" || f.template != nil
 	if !structured {
 		sayMissing(e.Err, d.Coverage.Missing)
 	}

@@ -28,7 +28,7 @@ have shown them. Files are what this prints, merged by resource version; - is st
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runReplay(cmd.Context(), e, o, args) },
 	}
-	o.output.add(cmd.Flags(), "wide", "jsonl", "json", "yaml", "name")
+	o.output.add(cmd.Flags(), "wide", "jsonl", "json", "yaml", "name", jsonpathPrefix, columnsPrefix)
 	o.filter.add(cmd.Flags())
 	cmd.Flags().StringVar(&o.cluster, "cluster-name", "", "name of the cluster in records")
 	return cmd
@@ -45,7 +45,7 @@ func runReplay(ctx context.Context, e *environment, o *replayOptions, files []st
 		o.filter.all = true // a recording is looked at whole
 	}
 	doc := record.Document{Schema: record.Schema}
-	if o.output.format == "json" || o.output.format == "yaml" {
+	if o.output.format == "json" || o.output.format == "yaml" || o.output.template != nil {
 		cov, err := app.Replay(ctx, o.cluster, files, e.In, replacing(&doc.Findings, &o.filter))
 		if err != nil {
 			return err
