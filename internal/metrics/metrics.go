@@ -15,7 +15,7 @@ import (
 // Overflow is the label value under which series beyond the bound are counted.
 const Overflow = "_overflow"
 
-// maxSeries bounds the series of whyrestart_container_stops_total.
+// maxSeries bounds the series of each metric whose labels name what is in the cluster.
 const maxSeries = 10_000
 
 // Meter implements pipeline.Meter.
@@ -33,8 +33,30 @@ type Meter struct {
 	captured *prometheus.CounterVec
 	up       *prometheus.GaugeVec
 
-	mu     sync.Mutex
-	series map[[6]string]bool
+	stopSeries  bound[[6]string]
+	stallSeries bound[[2]string]
+}
+
+// bound admits the first maxSeries different keys.
+type bound[K comparable] struct {
+	mu   sync.Mutex
+	seen map[K]struct{}
+}
+
+func (b *bound[K]) admits(k K) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.seen[k]; ok {
+		return true
+	}
+	if len(b.seen) >= maxSeries {
+		return false
+	}
+	if b.seen == nil {
+		b.seen = make(map[K]struct{})
+	}
+	b.seen[k] = struct{}{}
+	return true
 }
 
 // New registers the metrics; build names the version that runs.
@@ -50,7 +72,7 @@ func New(reg prometheus.Registerer, build string) *Meter {
 		}),
 		overflow: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "whyrestart_series_overflow_total",
-			Help: "Stops that were counted under the label value _overflow because there were too many series.",
+			Help: "Stops and stalls that were counted under the label value _overflow because there were too many series.",
 		}),
 		stalls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "whyrestart_stalls_total",
@@ -89,7 +111,6 @@ func New(reg prometheus.Registerer, build string) *Meter {
 			Name: "whyrestart_watch_up",
 			Help: "1 where the scope (a namespace, or empty for all) is being watched, 0 while it cannot be.",
 		}, []string{"scope"}),
-		series: make(map[[6]string]bool),
 	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "whyrestart_build_info",
@@ -104,7 +125,12 @@ func New(reg prometheus.Registerer, build string) *Meter {
 func (m *Meter) Complete(r *record.Record) {
 	switch {
 	case r.Stall != nil:
-		m.stalls.WithLabelValues(r.Namespace, r.Diagnosis.Cause).Inc()
+		l := [2]string{r.Namespace, r.Diagnosis.Cause}
+		if !m.stallSeries.admits(l) {
+			m.overflow.Inc()
+			l[0] = Overflow
+		}
+		m.stalls.WithLabelValues(l[:]...).Inc()
 	case r.Stop != nil && !r.BeforeWatch:
 		m.stops.WithLabelValues(m.labels(r)...).Inc()
 		m.missed.Add(float64(r.MissedBefore))
@@ -117,13 +143,9 @@ func (m *Meter) labels(r *record.Record) []string {
 	if r.Workload != nil {
 		l[1], l[2] = r.Workload.Name, r.Workload.Kind
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.series[l] && len(m.series) >= maxSeries {
+	if !m.stopSeries.admits(l) {
 		m.overflow.Inc()
 		l = [6]string{Overflow, Overflow, Overflow, Overflow, string(r.Category), r.Diagnosis.Cause}
-	} else {
-		m.series[l] = true
 	}
 	return l[:]
 }
