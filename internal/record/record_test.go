@@ -215,13 +215,13 @@ func TestRefine(t *testing.T) {
 			func(r *Record) { r.Reason = "OOMKilled" }},
 		{"what only the first sighting knows",
 			func(r *Record) {
-				r.ObservedAt, r.BeforeWatch, r.MissedBefore, r.MissedAfter, r.MissedUntil = at(1), false, 4, at(2), at(3)
+				r.ObservedAt, r.BeforeWatch, r.MissedAfter = at(1), false, at(3)
 			},
 			func(r *Record) {
-				r.ObservedAt, r.BeforeWatch, r.MissedBefore, r.MissedAfter, r.MissedUntil = at(9), true, 0, time.Time{}, time.Time{}
+				r.ObservedAt, r.BeforeWatch, r.MissedAfter = at(9), true, time.Time{}
 			},
 			func(r *Record) {
-				r.ObservedAt, r.BeforeWatch, r.MissedBefore, r.MissedAfter, r.MissedUntil = at(1), false, 4, at(2), at(3)
+				r.ObservedAt, r.BeforeWatch, r.MissedAfter = at(1), false, at(3)
 			}},
 		{"what was collected beside it is not lost",
 			func(*Record) {},
@@ -271,5 +271,27 @@ func TestRefine(t *testing.T) {
 	old.Begin = time.Time{}
 	if got := Refine(old, newer); !got.Begin.Equal(at(8)) {
 		t.Errorf("stall from %v, want the only known begin", got.Begin)
+	}
+}
+
+func TestWhen(t *testing.T) {
+	stop, stall := fullStop(), fullStall()
+	for _, tc := range []struct {
+		name   string
+		record Record
+		change func(*Record)
+		want   time.Time
+	}{
+		{"a stop", stop, func(*Record) {}, at(5)},
+		{"a stop whose end has no time", stop, func(r *Record) { r.FinishedAt = time.Time{} }, at(6)},
+		{"a stall", stall, func(*Record) {}, at(1)},
+		{"a stall whose begin has no time", stall, func(r *Record) { r.Begin = time.Time{} }, at(6)},
+		{"neither", Record{ObservedAt: at(6)}, func(*Record) {}, at(6)},
+	} {
+		r := tc.record.Clone()
+		tc.change(&r)
+		if got := r.When(); !got.Equal(tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
 	}
 }
