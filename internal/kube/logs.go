@@ -215,8 +215,7 @@ func missing(err error) string {
 
 // problemOf returns what kind of problem err is; Failed where it is no AccessError.
 func problemOf(err error) Problem {
-	var e *AccessError
-	if errors.As(err, &e) {
+	if e, known := errors.AsType[*AccessError](err); known {
 		return e.Problem
 	}
 	return Failed

@@ -15,8 +15,7 @@ var errDamaged = errors.New("the file is damaged; restore it from a backup or ke
 
 // code returns SQLite's primary result code for err, or 0.
 func code(err error) int {
-	var e *driversqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*driversqlite.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return sqlite3.SQLITE_OK
