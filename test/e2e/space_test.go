@@ -376,6 +376,10 @@ func (s *space) settle() {
 	s.report.add(row{scenario: s.ns, verdict: v, failed: s.t.Failed(), rules: rules})
 }
 
+// clockSkew is by how much the clocks of a node and of the API server may differ, and
+// times that are cut to the second; what lies further apart came one after the other.
+const clockSkew = 4 * time.Second
+
 // blames complains about records that blame a deletion which nobody had asked for yet
 // when the container ended.
 func (s *space) blames() {
@@ -385,8 +389,7 @@ func (s *space) blames() {
 		if r.Diagnosis.Cause != "pod_deleted" && r.Diagnosis.Cause != "grace_period_exceeded" || asked.IsZero() || r.FinishedAt.IsZero() {
 			continue
 		}
-		// Both are cut to the second: a whole one between them is sure.
-		if !r.FinishedAt.Add(time.Second).After(asked) {
+		if r.FinishedAt.Add(clockSkew).Before(asked) {
 			s.t.Errorf("record %s of %s/%s ordinal %d says %s, %s; it ended at %s, and the deletion was asked for at %s",
 				r.ID, r.Pod, r.Container, r.Ordinal, r.Diagnosis.Cause, r.Diagnosis.Confidence, r.FinishedAt.Format(time.TimeOnly), asked.UTC().Format(time.TimeOnly))
 		}
