@@ -3,6 +3,7 @@ package printer
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -26,6 +27,8 @@ func Escape(s string) string {
 			b.WriteString(`\t`)
 		case hidden(r) && r < 0x100:
 			fmt.Fprintf(&b, `\x%02x`, r)
+		case hidden(r) && r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
 		case hidden(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
@@ -66,16 +69,16 @@ func safe(s string) bool {
 	return true
 }
 
-// hidden tells characters that a terminal acts on instead of showing them: C0 and C1
-// controls, DEL, the bidirectional controls, and the invisible separators.
+// hidden tells characters that a terminal acts on, or that show nothing: C0 and C1
+// controls, DEL, the bidirectional controls, tags, fillers and invisible separators.
 func hidden(r rune) bool {
 	switch {
-	case r < 0x20, r >= 0x7f && r <= 0x9f:
+	case r < 0x20:
 		return true
-	case r == 0x061c, r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff:
-		return true
-	case r >= 0xfff9 && r <= 0xfffb, r >= 0xe0000 && r <= 0xe007f:
-		return true
+	case r < 0x7f:
+		return false
+	case unicode.Is(unicode.Cf, r):
+		return !unicode.Is(unicode.Prepended_Concatenation_Mark, r) // these are visible
 	}
-	return false
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
 }

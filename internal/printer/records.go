@@ -10,7 +10,9 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -28,21 +30,71 @@ func JSON(w io.Writer, d record.Document) error {
 
 // YAML writes the document as YAML, with the field names of its JSON.
 func YAML(w io.Writer, d record.Document) error {
-	b, err := encode(d, "")
+	b, err := json.Marshal(d)
 	if err != nil {
-		return err
+		return fmt.Errorf("encode JSON: %w", err)
 	}
-	y, err := yaml.JSONToYAML(b)
+	y, err := yaml.JSONToYAML(readableByYAML(b))
 	if err != nil {
 		return fmt.Errorf("encode YAML: %w", err)
 	}
-	// The encoder escapes control characters; what reorders text it leaves as it is.
-	lines := strings.Split(string(y), "\n")
+	text := string(y)
+	if !safe(strings.ReplaceAll(text, "\n", "")) {
+		if text, err = escapeYAML(y); err != nil {
+			return fmt.Errorf("encode YAML: %w", err)
+		}
+	}
+	_, err = io.WriteString(w, text)
+	return err
+}
+
+// readableByYAML spells what a YAML reader does not take as it is, although JSON allows
+// it: controls and non-characters. Of a pair of surrogates, as EscapeJSON writes it, it
+// would make nothing.
+func readableByYAML(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); {
+		r, n := utf8.DecodeRune(b[i:])
+		if r >= 0x7f && r <= 0xffff {
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = append(out, b[i:i+n]...)
+		}
+		i += n
+	}
+	return out
+}
+
+// escapeYAML does what EscapeJSON does. The encoder escapes control characters; what
+// reorders or hides text it leaves as it is, and often unquoted, where nothing can be
+// escaped: so those texts are quoted first.
+func escapeYAML(y []byte) (string, error) {
+	var doc yamlv3.Node
+	if err := yamlv3.Unmarshal(y, &doc); err != nil {
+		return "", err
+	}
+	quoteHidden(&doc)
+	var b bytes.Buffer
+	e := yamlv3.NewEncoder(&b)
+	e.SetIndent(2)
+	e.CompactSeqIndent()
+	if err := e.Encode(&doc); err != nil {
+		return "", err
+	}
+	lines := strings.Split(b.String(), "\n")
 	for i := range lines {
 		lines[i] = Escape(lines[i])
 	}
-	_, err = io.WriteString(w, strings.Join(lines, "\n"))
-	return err
+	return strings.Join(lines, "\n"), nil
+}
+
+func quoteHidden(n *yamlv3.Node) {
+	if n.Kind == yamlv3.ScalarNode && !safe(n.Value) {
+		n.Style = yamlv3.DoubleQuotedStyle
+	}
+	for _, c := range n.Content {
+		quoteHidden(c)
+	}
 }
 
 // JSONLine writes a record in one line.

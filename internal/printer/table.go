@@ -30,17 +30,23 @@ type Table struct {
 	w      io.Writer
 	o      TableOptions
 	widths []int
+	cause  int // the column that is coloured
 	headed bool
 }
 
 // NewTable returns a table that writes to w. Its first row, or End, writes the header.
 func NewTable(w io.Writer, o TableOptions) *Table {
 	t := &Table{w: w, o: o}
-	for _, c := range t.columns() {
+	for i, c := range t.columns() {
 		t.widths = append(t.widths, max(len(c.head), c.width))
+		if c.head == headCause {
+			t.cause = i
+		}
 	}
 	return t
 }
+
+const headCause = "CAUSE"
 
 // column is one column; width is what a stream reserves for it before it knows better.
 type column struct {
@@ -51,8 +57,11 @@ type column struct {
 
 func (t *Table) columns() []column {
 	cols := []column{{head: "AGE", cell: t.age}}
-	if t.o.Clock || t.o.Absolute {
-		cols[0].head = "TIME"
+	switch {
+	case t.o.Absolute:
+		cols[0].head, cols[0].width = "TIME", len("2006-01-02T15:04:05Z")
+	case t.o.Clock:
+		cols[0].head, cols[0].width = "TIME", len(time.TimeOnly)
 	}
 	if t.o.Namespace {
 		cols = append(cols, column{"NAMESPACE", 10, func(r *record.Record) string { return r.Namespace }})
@@ -71,7 +80,7 @@ func (t *Table) columns() []column {
 			}
 			return fmt.Sprint(r.Ordinal + 1)
 		}},
-		column{"CAUSE", 20, func(r *record.Record) string { return r.Diagnosis.Cause }},
+		column{headCause, 20, func(r *record.Record) string { return r.Diagnosis.Cause }},
 		column{"CONF", 9, func(r *record.Record) string { return string(r.Diagnosis.Confidence) }},
 		column{"CATEGORY", 10, func(r *record.Record) string { return string(r.Category) }},
 		column{"RAN", 6, func(r *record.Record) string {
@@ -159,7 +168,7 @@ func (t *Table) line(cells []string, r *record.Record) error {
 			t.widths[i] = n
 		}
 		colored := c
-		if r != nil && t.o.Color && c == r.Diagnosis.Cause {
+		if r != nil && t.o.Color && i == t.cause {
 			colored = paint(r.Category, c)
 		}
 		b.WriteString(colored)
