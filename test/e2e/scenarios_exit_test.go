@@ -48,7 +48,7 @@ func exitScenarios() []scenario {
 			name: "exit-at-once", starts: true, container: counted("main", "exit 7"),
 			want: with(failing(7), func(e *expect) { e.line = attempt }),
 		},
-		loop{name: "go-panic", starts: true, container: misbehave("main", "sleep", "2s", "stderr", "about to panic", "panic"), want: with(failing(2), func(e *expect) { e.says = "panic: assignment to entry in nil map" })},
+		loop{name: "go-panic", starts: true, container: misbehave("main", "sleep", "2s", "stderr", "about to panic", "panic"), want: with(failing(2), func(e *expect) { e.says, e.hasLog = "panic: assignment to entry in nil map", true })},
 		// The runtime reports the same of a program that chose 137 as of one that was killed.
 		loop{
 			name: "own-137", starts: true, container: counted("main", "sleep 2; exit 137"),
