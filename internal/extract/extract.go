@@ -78,7 +78,7 @@ func Stop(cluster string, s *detect.Stop, pod *corev1.Pod, observed time.Time) r
 	// Image and imageID are those of the newest instance; after a restart by the kubelet
 	// they are the stopped one's too, unless the pod's image was changed in between.
 	st.Image, st.ImageID = cs.Image, cs.ImageID
-	if w := cs.State.Waiting; w != nil {
+	if w := cs.State.Waiting; w != nil && s.ContainerID == cs.ContainerID {
 		r.BackOffSeconds = BackOff(w.Message)
 	}
 	return r
