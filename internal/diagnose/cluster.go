@@ -33,7 +33,7 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 	case "DeletionByPodGC":
 		cause, what = "pod_gc", "The pod garbage collector removed the pod because its node is gone."
 	case "TerminationByKubelet":
-		return byKubelet(e)
+		return statusAnswer(e)
 	default:
 		return nil
 	}
@@ -56,24 +56,55 @@ func podStatusReason(e *evidence.Evidence) *answer {
 	if e.Pod.Phase != "Failed" || e.Stop.ExitObserved && strings.Contains(e.Stop.Field, ".lastState.") && e.Container.WaitingReason == "" {
 		return nil
 	}
-	return byKubelet(e)
+	return statusAnswer(e)
 }
 
-// byKubelet tells from status.reason and status.message why the kubelet ended the pod.
-func byKubelet(e *evidence.Evidence) *answer {
-	p := &e.Pod
+// evictedEvent: the kubelet evicted the pod, and its status does not say so: a pod whose
+// programs answer with exit code 0 ends as Succeeded, without a reason (issue 105467 of
+// kubernetes/kubernetes).
+func evictedEvent(e *evidence.Evidence) *answer {
+	k := killing(e)
+	if k == nil {
+		return nil
+	}
+	ev := lastEvent(e, func(ev *evidence.Event) bool {
+		return !ev.Container && (ev.Reason == "Evicted" || ev.Reason == "Preempting")
+	})
+	if ev == nil || k.Last.Before(ev.Last.Add(-skew)) {
+		return nil
+	}
+	a := byKubelet(ev.Reason, ev.Message)
+	if a != nil {
+		a.evidence = append([]record.Evidence{eventEvidence(e, ev), eventEvidence(e, k)}, exitEvidence(e)...)
+	}
+	return a
+}
+
+// statusAnswer tells from status.reason and status.message why the kubelet ended the pod.
+func statusAnswer(e *evidence.Evidence) *answer {
+	a := byKubelet(e.Pod.Reason, e.Pod.Message)
+	if a != nil {
+		ev := statusEvidence(e)
+		a.evidence = append([]record.Evidence{ev("status.reason", e.Pod.Reason), ev("status.message", e.Pod.Message)}, exitEvidence(e)...)
+	}
+	return a
+}
+
+// byKubelet tells why the kubelet ended a pod by the reason and message that it gives,
+// which are the same in the pod's status and in its event.
+func byKubelet(reason, message string) *answer {
 	a := &answer{category: record.Disruption, confidence: record.Confirmed}
-	switch p.Reason {
+	switch reason {
 	case "Evicted":
-		resource, pressure := strings.CutPrefix(p.Message, "The node was low on resource: ")
+		resource, pressure := strings.CutPrefix(message, "The node was low on resource: ")
 		switch {
 		case pressure:
 			a.cause = "node_pressure_eviction"
 			a.detail, _, _ = strings.Cut(resource, ".")
 			a.summary = fmt.Sprintf("The kubelet evicted the pod because its node ran low on %s.", a.detail)
-		case strings.HasPrefix(p.Message, "Usage of EmptyDir volume "),
-			strings.HasPrefix(p.Message, "Pod ephemeral local storage usage exceeds "),
-			strings.HasPrefix(p.Message, "Container ") && strings.Contains(p.Message, " exceeded its local ephemeral storage limit"):
+		case strings.HasPrefix(message, "Usage of EmptyDir volume "),
+			strings.HasPrefix(message, "Pod ephemeral local storage usage exceeds "),
+			strings.HasPrefix(message, "Container ") && strings.Contains(message, " exceeded its local ephemeral storage limit"):
 			a.category, a.cause = record.Failure, "storage_limit_eviction"
 			a.summary = "The kubelet evicted the pod because it wrote more than its local storage limit."
 		default:
@@ -89,8 +120,6 @@ func byKubelet(e *evidence.Evidence) *answer {
 	default:
 		return nil
 	}
-	ev := statusEvidence(e)
-	a.evidence = append([]record.Evidence{ev("status.reason", p.Reason), ev("status.message", p.Message)}, exitEvidence(e)...)
 	return a
 }
 
@@ -114,6 +143,9 @@ func podDeleted(e *evidence.Evidence) *answer {
 	if p.DeletionTimestamp.IsZero() || endedBefore(e, deletionRequested(p)) {
 		return nil
 	}
+	if atTheRequest(e) {
+		return aroundDeletion(e)
+	}
 	a := &answer{
 		category:   record.Lifecycle,
 		cause:      "pod_deleted",
@@ -125,6 +157,45 @@ func podDeleted(e *evidence.Evidence) *answer {
 		!s.FinishedAt.IsZero() && !s.FinishedAt.Before(p.DeletionTimestamp.Add(-time.Second)) {
 		a.cause = "grace_period_exceeded"
 		a.summary = fmt.Sprintf("The pod was deleted, and the container still ran after its grace period of %d s: it was killed.", p.DeletionGraceSeconds)
+	}
+	return a
+}
+
+// atTheRequest tells that the instance ended in the second in which the deletion was
+// asked for, or so little before that the clocks of node and API server may be to blame:
+// times alone do not tell which came first.
+func atTheRequest(e *evidence.Evidence) bool {
+	return e.Pod.DeletionGraceSeconds > 0 && !e.Stop.FinishedAt.IsZero() && !e.Stop.FinishedAt.After(deletionRequested(&e.Pod))
+}
+
+// aroundDeletion decides such an end by the Killing event, which the kubelet writes
+// before it stops a container for a deletion.
+func aroundDeletion(e *evidence.Evidence) *answer {
+	s := e.Stop
+	if s.Reason == "StartError" || s.Reason == "OOMKilled" && s.ExitCode == 137 {
+		return nil // the runtime says what it was
+	}
+	a := &answer{
+		category:   record.Lifecycle,
+		cause:      "pod_deleted",
+		confidence: record.Confirmed,
+		summary:    "The pod was deleted, and the container was stopped for that.",
+		evidence:   append([]record.Evidence{timeEvidence(e, "metadata.deletionTimestamp", e.Pod.DeletionTimestamp)}, exitEvidence(e)...),
+	}
+	k := killing(e)
+	switch {
+	case k != nil && strings.HasPrefix(k.Message, "Stopping container "):
+		a.evidence = append(a.evidence, eventEvidence(e, k))
+		return a
+	case k != nil:
+		return nil // another rule knows that kill
+	case e.EventsRead && s.FinishedAt.Before(deletionRequested(&e.Pod)):
+		return nil
+	}
+	a.confidence = record.Likely
+	a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "it ended when the deletion was asked for, and may have ended by itself"}}
+	if !e.EventsRead {
+		a.missing = []record.Missing{{What: "events of the pod", Why: "a Killing event would tell; events were not read"}}
 	}
 	return a
 }

@@ -52,7 +52,7 @@ type answer struct {
 func families() []rule {
 	return []rule{
 		initCompleted,
-		disruptionTarget, podStatusReason, podDeleted,
+		disruptionTarget, podStatusReason, podDeleted, evictedEvent,
 		sidecarStopped,
 		standIn, runtimeUnknown, startError,
 		probeKill, postStartHook, containerReplaced, sandboxChanged,
@@ -75,7 +75,7 @@ func Diagnose(e *evidence.Evidence) Finding {
 		Missing:      missing(a.missing, e.Missing),
 		RulesVersion: RulesVersion,
 	}
-	return Finding{Category: a.category, Diagnosis: d, WillRestart: willRestart(e)}
+	return Finding{Category: a.category, Diagnosis: d, WillRestart: willRestart(e, a.cause)}
 }
 
 // missing joins what a rule would have needed with what was not to be had: where both
@@ -125,11 +125,13 @@ func Rejected(e *evidence.Evidence) Finding {
 }
 
 // willRestart applies the kubelet's restart decision (pkg/kubelet/container/helpers.go
-// ShouldContainerBeRestarted).
-func willRestart(e *evidence.Evidence) *bool {
+// ShouldContainerBeRestarted), which does not ask once the kubelet ends the whole pod.
+func willRestart(e *evidence.Evidence, cause string) *bool {
 	yes, no := true, false
 	c, s := &e.Container, e.Stop
 	switch {
+	case endsPod(cause):
+		return &no
 	case !e.Pod.DeletionTimestamp.IsZero(), e.Pod.Phase == "Succeeded", e.Pod.Phase == "Failed", !s.ExitObserved, c.Type == record.Ephemeral:
 		return &no
 	case c.Type == record.Sidecar:
@@ -154,6 +156,16 @@ func willRestart(e *evidence.Evidence) *bool {
 		return &no
 	}
 	return nil
+}
+
+// endsPod tells causes after which no container of the pod is started again.
+func endsPod(cause string) bool {
+	switch cause {
+	case "sidecar_stopped", "pod_deleted", "grace_period_exceeded", "eviction_api", "node_pressure_eviction", "storage_limit_eviction",
+		"preempted", "kubelet_preempted", "taint_eviction", "node_shutdown", "pod_gc", "deadline_exceeded":
+		return true
+	}
+	return false
 }
 
 // policy is the restart policy that holds for the container.

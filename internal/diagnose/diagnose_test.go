@@ -38,7 +38,7 @@ type change = func(*evidence.Evidence)
 
 func event(reason, message string, when time.Time) change {
 	return func(e *evidence.Evidence) {
-		e.Events = append(e.Events, evidence.Event{Type: "Normal", Reason: reason, Message: message, Container: reason != "SandboxChanged", First: when, Last: when, Count: 1})
+		e.Events = append(e.Events, evidence.Event{Type: "Normal", Reason: reason, Message: message, Container: reason != "SandboxChanged" && reason != "Evicted", First: when, Last: when, Count: 1})
 	}
 }
 
@@ -147,6 +147,16 @@ func TestDiagnose(t *testing.T) {
 
 		// What was done to the pod.
 		{"deleted", exited(143, "Error", deleted(at(59))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"deleted in the same second", exited(0, "Completed", deleted(at(60)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"deleted in the same second, no event", exited(1, "Error", deleted(at(60))), verdict{"pod_deleted", "", lifecycle, likely}},
+		{"deleted in the same second, events not read", exited(1, "Error", deleted(at(60)), noEvents), verdict{"pod_deleted", "", lifecycle, likely}},
+		{"crashed just before the deletion", exited(1, "Error", deleted(at(61))), verdict{"app_exit", "", failure, likely}},
+		{"failed to start just before the deletion", exited(128, "StartError", deleted(at(61)), noEvents), verdict{"start_error", "", failure, confirmed}},
+		{"out of memory just before the deletion", exited(137, "OOMKilled", deleted(at(61)), noEvents), verdict{"oom_killed", "level_unknown", failure, confirmed}},
+		{"the clocks differ", exited(143, "Error", deleted(at(61)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"probe kill at the deletion", exited(143, "Error", deleted(at(60)), event("Killing", "Container api failed liveness probe, will be restarted", at(59))), verdict{"liveness_probe", "", failure, confirmed}},
+		{"evicted with exit 0, by the event alone", exited(0, "Completed",
+			event("Evicted", `Usage of EmptyDir volume "s" exceeds the limit "20Mi". `, at(58)), event("Killing", "Stopping container api", at(58))), verdict{"storage_limit_eviction", "", failure, confirmed}},
 		{"deleted, killed at the deadline", exited(137, "Error", deleted(at(30))), verdict{"grace_period_exceeded", "", lifecycle, confirmed}},
 		{"deleted, killed before the deadline", exited(137, "Error", deleted(at(50))), verdict{"pod_deleted", "", lifecycle, confirmed}},
 		{"crashed before the deletion", exited(1, "Error", deleted(at(90))), verdict{"app_exit", "", failure, likely}},
@@ -211,6 +221,7 @@ func TestWillRestart(t *testing.T) {
 		{"init, done", exited(0, "Completed", typeIs(record.Init)), &no},
 		{"init, failed", exited(1, "Error", typeIs(record.Init)), &yes},
 		{"init, out of memory with 0", exited(0, "OOMKilled", typeIs(record.Init)), &yes},
+		{"sidecar after its job", exited(0, "Completed", typeIs(record.Sidecar), policyIs("Never"), func(e *evidence.Evidence) { e.Pod.AppsFinished = true }), &no},
 		{"sidecar of a job", exited(0, "Completed", typeIs(record.Sidecar), policyIs("Never")), &yes},
 		{"being deleted", exited(1, "Error", deleted(at(59))), &no},
 		{"failed pod", exited(1, "Error", failedPod("Evicted", "")), &no},

@@ -31,8 +31,13 @@ const (
 // cannot serve as LimitBytes: the kubelet cuts the end off, which is what is wanted.
 const maxLogBytes = 1 << 20
 
-// logReads is how often a log is read again because the container restarted meanwhile.
-const logReads = 3
+// logReads is how often a log is read because the container restarted meanwhile, or
+// because the kubelet and the API do not agree yet on what is current; from the second
+// time on they are given time to, logPatience at first.
+const (
+	logReads    = 5
+	logPatience = 100 * time.Millisecond
+)
 
 // LogsOptions says how log tails are read.
 type LogsOptions struct {
@@ -107,15 +112,22 @@ func podCodecs() serializer.CodecFactory {
 func (l *Logs) Tail(ctx context.Context, r pipeline.LogRequest) record.Log {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	previous := r.Previous
-	for range logReads {
+	previous, wait := r.Previous, logPatience
+	for n := range logReads {
+		if n > 1 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+			wait *= 2
+		}
 		log, again := l.try(ctx, r, previous)
 		if !again {
 			return log
 		}
 		previous = !previous
 	}
-	return record.Log{Missing: "the container kept restarting while its log was read"}
+	return record.Log{Missing: "the kubelet and the API did not agree for long enough on which log is whose"}
 }
 
 // try reads the current or the previous log; again means that the wanted instance
@@ -151,8 +163,11 @@ func (l *Logs) try(ctx context.Context, r pipeline.LogRequest, previous bool) (l
 		return log, true
 	case err != nil:
 		return record.Log{Missing: missing(err)}, false
-	case len(lines) == 0:
+	case len(lines) == 0 && (previous || later.Equal(never)):
 		return record.Log{Missing: "the log is empty"}, false
+	case len(lines) == 0:
+		// The kubelet may be ahead of the API, and the next instance has written nothing yet.
+		return record.Log{Missing: "the log is empty, or it is already that of the next instance"}, false
 	case whose == foreign && !previous:
 		// The kubelet is ahead of the API: what it calls current is the next instance.
 		return log, true
