@@ -142,6 +142,7 @@ func (c *Cluster) awaitNode(ctx context.Context, since time.Time) error {
 func (c *Cluster) await(ctx context.Context, p part, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	absent := 0
 	for {
 		err := ready(ctx)
 		if err == nil {
@@ -151,7 +152,12 @@ func (c *Cluster) await(ctx context.Context, p part, ready func(context.Context)
 		if findErr != nil {
 			return findErr
 		}
-		if len(pids) == 0 {
+		absent++
+		if len(pids) > 0 {
+			absent = 0
+		}
+		// A process has no command line to be found by between its fork and its exec.
+		if absent > 20 {
 			return fmt.Errorf("%s has ended; the end of %s:\n%s", p, c.log(p), lastLines(c.log(p), 15))
 		}
 		select {
