@@ -27,8 +27,6 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func at(ago time.Duration) time.Time { return now.Add(-ago) }
 
-func ptr[T any](v T) *T { return &v }
-
 // records are one of each kind that a table shows in its own way.
 func records() []record.Record {
 	stop := func(change func(*record.Record)) record.Record {
@@ -36,8 +34,8 @@ func records() []record.Record {
 			Kind: record.KindStop, ID: "4b8b7da0e98f7106d997c42a", Cluster: "prod", Namespace: "shop", Pod: "checkout-6f7c9-x2x4q", PodUID: "u1", Node: "node-1",
 			Container: "api", ContainerType: record.App, Workload: &record.Workload{Kind: "Deployment", Name: "checkout"},
 			Stop: &record.Stop{
-				Ordinal: 6, RestartCount: 7, ExitObserved: true, ExitCode: ptr[int32](137), Signal: "SIGKILL", Reason: "OOMKilled", Image: "registry.example/checkout:1.4",
-				StartedAt: at(6 * time.Minute), FinishedAt: at(3 * time.Minute), RanSeconds: ptr[int64](192),
+				Ordinal: 6, RestartCount: 7, ExitObserved: true, ExitCode: new(int32(137)), Signal: "SIGKILL", Reason: "OOMKilled", Image: "registry.example/checkout:1.4",
+				StartedAt: at(6 * time.Minute), FinishedAt: at(3 * time.Minute), RanSeconds: new(int64(192)),
 			},
 			ObservedAt: at(2 * time.Minute), Category: record.Failure,
 			Diagnosis: record.Diagnosis{Cause: "oom_killed", Detail: "container_limit", Confidence: record.Confirmed, Summary: "It used more memory than its limit of 128Mi."},
@@ -61,7 +59,7 @@ func records() []record.Record {
 		stop(func(r *record.Record) {
 			r.Container, r.ContainerType, r.Workload = "setup", record.Init, &record.Workload{Kind: "Job", Name: "a-job-with-quite-a-long-name-28473920"}
 			r.Diagnosis = record.Diagnosis{Cause: "app_exit", Confidence: record.Confirmed}
-			r.ExitCode, r.Signal, r.Reason, r.RanSeconds, r.FinishedAt = ptr[int32](1), "", "Error", ptr[int64](0), at(50*time.Hour)
+			r.ExitCode, r.Signal, r.Reason, r.RanSeconds, r.FinishedAt = new(int32(1)), "", "Error", new(int64(0)), at(50*time.Hour)
 		}),
 		stop(func(r *record.Record) {
 			r.Kind, r.Stop, r.Stall, r.Container, r.Node = record.KindStall, nil, &record.Stall{Begin: at(30 * time.Minute)}, "", ""
@@ -243,7 +241,7 @@ func hostileRecord(text string) record.Record {
 	return record.Record{
 		Kind: record.KindStop, ID: text, Cluster: text, Namespace: text, Pod: text, PodUID: text, Node: text, Container: text, ContainerType: record.ContainerType(text),
 		Workload:   &record.Workload{Kind: text, Name: text},
-		Stop:       &record.Stop{ExitObserved: true, ExitCode: ptr[int32](1), Signal: text, Reason: text, Message: text, ContainerID: text, Image: text, ImageID: text},
+		Stop:       &record.Stop{ExitObserved: true, ExitCode: new(int32(1)), Signal: text, Reason: text, Message: text, ContainerID: text, Image: text, ImageID: text},
 		ObservedAt: now, Category: record.Category(text),
 		Diagnosis: record.Diagnosis{
 			Cause: text, Detail: text, Confidence: record.Confidence(text), Summary: text,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -212,12 +213,7 @@ func (r *recorder) see(p *corev1.Pod, s *corev1.ContainerStatus, gone bool) {
 }
 
 func (c *seenContainer) meet(id string) {
-	for _, known := range c.ids {
-		if known == id {
-			return
-		}
-	}
-	if id != "" {
+	if id != "" && !slices.Contains(c.ids, id) {
 		c.ids = append(c.ids, id)
 	}
 }
