@@ -2,12 +2,15 @@ package app
 
 import (
 	"context"
+	"errors"
 	"io"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/whyrestart/whyrestart/internal/dump"
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/redact"
@@ -39,13 +42,15 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 		return record.Coverage{}, err
 	}
 	objects := dump.NewObjects()
+	events := &dumpEvents{objects: objects}
 	var shown []record.Record
 	var failed error
 	off := &pipeline.Offline{
 		Context:  ctx,
 		Engine:   pipeline.NewEngine(cluster, redactor),
 		Owners:   objects,
-		Events:   dumpEvents{objects},
+		Events:   events,
+		AsOf:     events.asOf,
 		Redactor: redactor,
 		Emit: func(r record.Record) {
 			shown = append(shown, record.Record{ID: r.ID, Stop: r.Stop})
@@ -58,6 +63,7 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 		objects.Apply(ev)
 		ev.Deliver(off, "")
 		if about, ok := ev.Object.(*corev1.Event); ok && ev.Type != dump.Deleted {
+			events.saw(about)
 			off.Late(string(about.InvolvedObject.UID))
 		}
 		return failed
@@ -90,11 +96,16 @@ func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record
 	if err != nil {
 		return doc, err
 	}
+	events := &dumpEvents{objects: d.Objects}
+	for _, ev := range dump.All[*corev1.Event](d.Objects) {
+		events.saw(ev)
+	}
 	off := &pipeline.Offline{
 		Context:  ctx,
 		Engine:   pipeline.NewEngine(cluster, redactor),
 		Owners:   d.Objects,
-		Events:   dumpEvents{d.Objects},
+		Events:   events,
+		AsOf:     events.asOf,
 		Logs:     d.Objects,
 		Redactor: redactor,
 		Emit:     func(r record.Record) { doc.Findings = append(doc.Findings, r) },
@@ -104,10 +115,28 @@ func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record
 	return doc, nil
 }
 
-// dumpEvents reads events from what was recorded.
-type dumpEvents struct{ objects *dump.Objects }
+// dumpEvents reads events from what was recorded. A recording without any event was
+// made without them, which says nothing of what happened.
+type dumpEvents struct {
+	objects *dump.Objects
+	any     bool
+	latest  time.Time
+}
+
+func (d *dumpEvents) saw(ev *corev1.Event) {
+	d.any = true
+	if t := extract.EventTime(ev); t.After(d.latest) {
+		d.latest = t
+	}
+}
+
+// asOf is about when the recording was made: the newest event in it.
+func (d *dumpEvents) asOf() time.Time { return d.latest }
 
 // Events implements pipeline.EventReader.
-func (d dumpEvents) Events(_ context.Context, _, uid string) ([]*corev1.Event, error) {
+func (d *dumpEvents) Events(_ context.Context, _, uid string) ([]*corev1.Event, error) {
+	if !d.any {
+		return nil, errors.New("no events were recorded")
+	}
 	return d.objects.EventsAbout(types.UID(uid)), nil
 }

@@ -208,6 +208,28 @@ func drop(stream []byte, seed uint64) []byte {
 	return out.Bytes()
 }
 
+// TestWithoutEventsNothingIsRuledOut leaves the events out of a recording of a liveness
+// probe's kills: an exit code alone must not become the program's own end.
+func TestWithoutEventsNothingIsRuledOut(t *testing.T) {
+	for _, name := range []string{"live500", "act-sandbox", "exit1"} {
+		var pods bytes.Buffer
+		for line := range bytes.Lines(readStream(t, filepath.Join(recordings, name))) {
+			if bytes.Contains(line, []byte(`"kind":"Pod"`)) && !bytes.Contains(line, []byte(`"kind":"Event"`)) {
+				pods.Write(line)
+			}
+		}
+		found := replayed(t, pods.Bytes())
+		if len(found) == 0 {
+			t.Fatalf("%s: no stops", name)
+		}
+		for i := range found {
+			if c := found[i].Diagnosis.Confidence; c != record.Unknown {
+				t.Errorf("%s: %s%s", name, c, outline(found[i:i+1]))
+			}
+		}
+	}
+}
+
 func TestReplayTwiceIsTheSame(t *testing.T) {
 	eachRecording(t, func(t *testing.T, dir string, _ want) {
 		stream := readStream(t, dir)

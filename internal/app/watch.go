@@ -63,6 +63,7 @@ func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, 
 		Engine:   pipeline.NewEngine(s.Cluster, redactor),
 		Owners:   owners,
 		Events:   events,
+		AsOf:     time.Now,
 		Redactor: redactor,
 		Emit:     func(r record.Record) { doc.Findings = append(doc.Findings, r) },
 	}

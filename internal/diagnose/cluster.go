@@ -189,13 +189,13 @@ func aroundDeletion(e *evidence.Evidence) *answer {
 		return a
 	case k != nil:
 		return nil // another rule knows that kill
-	case e.EventsRead && s.FinishedAt.Before(deletionRequested(&e.Pod)):
+	case covered(e) && s.FinishedAt.Before(deletionRequested(&e.Pod)):
 		return nil
 	}
 	a.confidence = record.Likely
 	a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "it ended when the deletion was asked for, and may have ended by itself"}}
-	if !e.EventsRead {
-		a.missing = []record.Missing{{What: "events of the pod", Why: "a Killing event would tell; events were not read"}}
+	if !covered(e) {
+		a.missing = []record.Missing{eventsMissing(e)}
 	}
 	return a
 }

@@ -44,6 +44,9 @@ func event(reason, message string, when time.Time) change {
 
 func noEvents(e *evidence.Evidence) { e.EventsRead, e.Events = false, nil }
 
+// eventsSince says that older events are forgotten.
+func eventsSince(t time.Time) change { return func(e *evidence.Evidence) { e.EventsSince = t } }
+
 func policyIs(p string) change { return func(e *evidence.Evidence) { e.Pod.RestartPolicy = p } }
 
 func typeIs(t record.ContainerType) change {
@@ -87,6 +90,9 @@ func TestDiagnose(t *testing.T) {
 		// The program's own end.
 		{"exit 1", exited(1, "Error"), verdict{"app_exit", "", failure, likely}},
 		{"exit 1, events not read", exited(1, "Error", noEvents), verdict{"unknown", "", failure, unknown}},
+		{"exit 1, and events go far enough back", exited(1, "Error", eventsSince(at(-3600))), verdict{"app_exit", "", failure, likely}},
+		{"exit 1 before the events that are kept", exited(1, "Error", eventsSince(at(3600))), verdict{"unknown", "", failure, unknown}},
+		{"exit 1 at the edge of the events that are kept", exited(1, "Error", eventsSince(at(0))), verdict{"unknown", "", failure, unknown}},
 		{"exit 0, started again", exited(0, "Completed"), verdict{"app_completed", "", failure, likely}},
 		{"exit 0, events not read", exited(0, "Completed", noEvents), verdict{"unknown", "", failure, unknown}},
 		{"exit 0 of a job", exited(0, "Completed", policyIs("OnFailure")), verdict{"completed", "", lifecycle, confirmed}},
@@ -102,6 +108,7 @@ func TestDiagnose(t *testing.T) {
 		// 137 and 143 are not out-of-memory, nor anything else by themselves.
 		{"137", exited(137, "Error"), verdict{"sigkill_unattributed", "", failure, unknown}},
 		{"137, events not read", exited(137, "Error", noEvents), verdict{"sigkill_unattributed", "", failure, unknown}},
+		{"137 before the events that are kept", exited(137, "Error", eventsSince(at(3600))), verdict{"sigkill_unattributed", "", failure, unknown}},
 		{"137 beside a memory limit", exited(137, "Error", func(e *evidence.Evidence) { e.Container.MemoryLimit = 1 << 20 }), verdict{"sigkill_unattributed", "", failure, unknown}},
 		{"143", exited(143, "Error"), verdict{"sigterm_unattributed", "", failure, unknown}},
 		{"137 after a plain stop by the kubelet", exited(137, "Error", event("Killing", "Stopping container api", at(30))), verdict{"unknown", "", failure, unknown}},

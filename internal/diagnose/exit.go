@@ -92,12 +92,12 @@ func signalled(e *evidence.Evidence) *answer {
 			{Cause: "unknown", Why: "somebody may have stopped it from outside of Kubernetes"},
 		}
 	}
-	if e.EventsRead {
+	if covered(e) {
 		a.ruledOut = notKilled()
 		return a
 	}
 	a.alternatives = append(append(a.alternatives, probes(e)...), unseenKills()...)
-	a.missing = []record.Missing{{What: "events of the pod", Why: "a Killing event would name who stopped it; events were not read"}}
+	a.missing = []record.Missing{eventsMissing(e)}
 	return a
 }
 
@@ -138,7 +138,7 @@ func exitCode(e *evidence.Evidence) *answer {
 // ownEnd tells that the kubelet had nothing to do with the end: its events were read
 // and it wrote none about a kill in the instance's lifetime.
 func ownEnd(e *evidence.Evidence) bool {
-	return e.EventsRead && killing(e) == nil &&
+	return covered(e) && killing(e) == nil &&
 		lastEvent(e, func(ev *evidence.Event) bool { return ev.Reason == "SandboxChanged" }) == nil
 }
 
@@ -169,12 +169,13 @@ func undecided(e *evidence.Evidence) *answer {
 		evidence:     exitEvidence(e),
 		alternatives: []record.Alternative{own},
 	}
-	if !e.EventsRead {
+	k := killing(e)
+	if k == nil && !covered(e) {
 		a.alternatives = append(append(a.alternatives, probes(e)...), unseenKills()...)
-		a.missing = []record.Missing{{What: "events of the pod", Why: "a Killing or SandboxChanged event would tell; events were not read"}}
+		a.missing = []record.Missing{eventsMissing(e)}
 		return a
 	}
-	if k := killing(e); k != nil {
+	if k != nil {
 		a.summary = fmt.Sprintf("The kubelet stopped the container, which ended with exit code %d; why it did, neither the pod nor its events say.", e.Stop.ExitCode)
 		a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
 		a.alternatives = nil
@@ -188,13 +189,13 @@ func probes(e *evidence.Evidence) []record.Alternative {
 	var out []record.Alternative
 	c := &e.Container
 	if c.Liveness {
-		out = append(out, record.Alternative{Cause: "liveness_probe", Why: "the container has a liveness probe, and the events of the pod were not read"})
+		out = append(out, record.Alternative{Cause: "liveness_probe", Why: "the container has a liveness probe, and no events of that time were read"})
 	}
 	if c.Startup {
-		out = append(out, record.Alternative{Cause: "startup_probe", Why: "the container has a startup probe, and the events of the pod were not read"})
+		out = append(out, record.Alternative{Cause: "startup_probe", Why: "the container has a startup probe, and no events of that time were read"})
 	}
 	if c.PostStart {
-		out = append(out, record.Alternative{Cause: "post_start_hook", Why: "the container has a postStart hook, and the events of the pod were not read"})
+		out = append(out, record.Alternative{Cause: "post_start_hook", Why: "the container has a postStart hook, and no events of that time were read"})
 	}
 	return out
 }
@@ -202,8 +203,8 @@ func probes(e *evidence.Evidence) []record.Alternative {
 // unseenKills lists kills of any container that only events would show.
 func unseenKills() []record.Alternative {
 	return []record.Alternative{
-		{Cause: "sandbox_changed", Why: "a replaced pod sandbox stops its containers, and the events of the pod were not read"},
-		{Cause: "definition_changed", Why: "a changed image in the running pod restarts the container, and the events of the pod were not read"},
+		{Cause: "sandbox_changed", Why: "a replaced pod sandbox stops its containers, and no events of that time were read"},
+		{Cause: "definition_changed", Why: "a changed image in the running pod restarts the container, and no events of that time were read"},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -145,6 +146,25 @@ func sandboxChanged(e *evidence.Evidence) *answer {
 		summary:    "The pod's sandbox was replaced, and the kubelet stopped the container for that.",
 		evidence:   append([]record.Evidence{eventEvidence(e, s), eventEvidence(e, k)}, exitEvidence(e)...),
 	}
+}
+
+// covered tells that the events of the instance's end were read, and not too late: the
+// API forgets them, and what it has forgotten rules nothing out.
+func covered(e *evidence.Evidence) bool {
+	return e.EventsRead && (e.EventsSince.IsZero() || !e.Stop.FinishedAt.IsZero() && e.Stop.FinishedAt.After(e.EventsSince.Add(eventSlack)))
+}
+
+// eventSlack is how long before the end of an instance its Killing event may lie, as
+// far as the usual grace periods go.
+const eventSlack = 2 * time.Minute
+
+// eventsMissing is what is missing where the events do not cover the end.
+func eventsMissing(e *evidence.Evidence) record.Missing {
+	m := record.Missing{What: "events of the pod", Why: "a Killing or SandboxChanged event would tell; events were not read"}
+	if e.EventsRead {
+		m.Why = "a Killing or SandboxChanged event would tell; the stop is older than the API keeps events"
+	}
+	return m
 }
 
 // killing returns the Killing event of this instance: about this container, and within

@@ -25,6 +25,9 @@ type Evidence struct {
 	// pod or the container, oldest first.
 	EventsRead bool    `json:"eventsRead,omitempty"`
 	Events     []Event `json:"events,omitempty"`
+	// EventsSince is the time before which the API has forgotten events, or may have; zero
+	// where that is not known.
+	EventsSince time.Time `json:"eventsSince,omitzero"`
 	// Missing names readings that were not to be had.
 	Missing []record.Missing `json:"missing,omitempty"`
 }

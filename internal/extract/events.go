@@ -18,10 +18,18 @@ const maxEvents = 64
 // combined stands before the newest message where a client merged several events (client-go tools/record).
 const combined = "(combined from similar events): "
 
+// eventTTL is how long the API server keeps events, unless it is told otherwise
+// (kube-apiserver --event-ttl).
+const eventTTL = time.Hour
+
 // AddEvents adds the events about the evidence's pod, told by its UID (a StatefulSet's
 // pods reuse their names), that are about the pod as a whole or about the container.
-func AddEvents(e *evidence.Evidence, events []*corev1.Event) {
+// They were read at asOf; zero where that is not known.
+func AddEvents(e *evidence.Evidence, events []*corev1.Event, asOf time.Time) {
 	e.EventsRead = true
+	if !asOf.IsZero() {
+		e.EventsSince = asOf.Add(-eventTTL).UTC()
+	}
 	e.Events = nil
 	for _, ev := range events {
 		o := &ev.InvolvedObject
@@ -58,6 +66,12 @@ func AddEvents(e *evidence.Evidence, events []*corev1.Event) {
 func aboutContainer(fieldPath, container string) bool {
 	_, name, ok := strings.Cut(fieldPath, "{")
 	return ok && strings.TrimSuffix(name, "}") == container
+}
+
+// EventTime returns when an event happened for the last time, zero where it does not say.
+func EventTime(ev *corev1.Event) time.Time {
+	_, last := eventTimes(ev)
+	return last
 }
 
 // eventTimes returns when an event happened for the first and the last time. Writers of

@@ -246,7 +246,7 @@ func TestEvents(t *testing.T) {
 			e.Series = &corev1.EventSeries{Count: 7, LastObservedTime: metav1.NewMicroTime(at(6).Time)}
 		}),
 		event("NoTime", "", metav1.Unix(0, 0), func(e *corev1.Event) { e.FirstTimestamp = metav1.Time{} }),
-	})
+	}, time.Time{})
 	type line struct {
 		Reason, Message string
 		Container       bool
@@ -282,7 +282,7 @@ func TestEvents(t *testing.T) {
 	for i := range 100 {
 		flood = append(flood, event(fmt.Sprint("E", i), "", at(i%60), func(e *corev1.Event) { e.LastTimestamp = metav1.NewTime(at(0).Add(time.Duration(i) * time.Minute)) }))
 	}
-	extract.AddEvents(&e, flood)
+	extract.AddEvents(&e, flood, time.Time{})
 	if len(e.Events) != 64 || e.Events[0].Reason != "E36" || e.Events[63].Reason != "E99" || len(e.Missing) != 1 {
 		t.Errorf("%d events from %s to %s, missing %+v", len(e.Events), e.Events[0].Reason, e.Events[len(e.Events)-1].Reason, e.Missing)
 	}

@@ -54,7 +54,7 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 	diagnosed := r.opts.Events != nil && wantsEvents(&f)
 	if diagnosed {
 		events, err := r.opts.Events.Events(ctx, f.Record.Namespace, f.Record.PodUID)
-		r.engine.AddEvents(&f, events, err)
+		r.engine.AddEvents(&f, events, r.opts.Now(), err)
 	}
 	owner, missing := r.owner(ctx, &f)
 

@@ -122,13 +122,13 @@ func wantsEvents(f *Finding) bool {
 	return f.Record.Stop != nil && f.Record.ExitObserved && f.Record.Diagnosis.Confidence != record.Confirmed
 }
 
-// AddEvents diagnoses a finding again with the events of its pod, or with the reason
-// why they could not be read. It may be called at any time, from any goroutine.
-func (e *Engine) AddEvents(f *Finding, events []*corev1.Event, err error) {
+// AddEvents diagnoses a finding again with the events of its pod as they were at asOf,
+// or with the reason why they could not be read. It may be called at any time, from any goroutine.
+func (e *Engine) AddEvents(f *Finding, events []*corev1.Event, asOf time.Time, err error) {
 	if err != nil {
 		f.Evidence.Missing = append(f.Evidence.Missing, record.Missing{What: "events of the pod", Why: err.Error()})
 	} else {
-		extract.AddEvents(&f.Evidence, events)
+		extract.AddEvents(&f.Evidence, events, asOf)
 	}
 	e.diagnosed(&f.Record, diagnose.Diagnose(&f.Evidence))
 }

@@ -17,8 +17,10 @@ type Offline struct {
 	Context context.Context
 	Engine  *Engine
 	Owners  OwnerResolver
-	// Events may be nil: then what only events can tell stays unknown.
+	// Events may be nil: then what only events can tell stays unknown. AsOf is when they
+	// were read.
 	Events EventReader
+	AsOf   func() time.Time
 	// Logs may be nil: then records have no log.
 	Logs     LogReader
 	Redactor Redactor
@@ -106,7 +108,7 @@ func (o *Offline) addEvents(f *Finding) {
 		return
 	}
 	events, err := o.Events.Events(o.Context, f.Record.Namespace, f.Record.PodUID)
-	o.Engine.AddEvents(f, events, err)
+	o.Engine.AddEvents(f, events, o.AsOf(), err)
 }
 
 func (o *Offline) remember(f Finding) {
