@@ -275,6 +275,8 @@ func (cs *containerState) mark(uid string, ps *podState) record.Mark {
 		LastID:          cs.lastID,
 		PrevID:          cs.prevID,
 		RealID:          cs.realID,
+		LastEpoch:       int(cs.lastEpoch),
+		LastOrdinal:     int(cs.lastOrdinal),
 		LastSum:         cs.lastSum,
 		LastSynthetic:   cs.synthetic,
 		LastFinished:    cs.finished(),
@@ -298,8 +300,8 @@ func fromMark(m record.Mark) containerState {
 		realID:    m.RealID,
 		lastSum:   m.LastSum,
 
-		lastEpoch:   int32(m.Epoch),
-		lastOrdinal: int32(m.Accounted) - 1,
+		lastEpoch:   int32(m.LastEpoch),
+		lastOrdinal: int32(m.LastOrdinal),
 
 		missed:      int32(m.LastMissed),
 		beforeWatch: m.LastBeforeWatch,

@@ -71,6 +71,9 @@ type Mark struct {
 	// the one that was recorded last, of the one before that, and of the last one whose end
 	// the runtime itself reported.
 	CurrentID, LastID, PrevID, RealID uint64
+	// LastEpoch and LastOrdinal are those of the stop that was recorded last, LastOrdinal
+	// being -1 where there was none. After a reset they are not the ones before Accounted.
+	LastEpoch, LastOrdinal int
 	// LastSum is a checksum of the terminated state that was recorded last, to tell a
 	// second sighting from a relabelled one; 0 where none was seen.
 	LastSum uint64

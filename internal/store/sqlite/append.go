@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,14 +31,12 @@ const (
 		workload_kind, workload_name, node, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	changeRecord = `UPDATE records SET at = ?, kind = ?, category = ?, cause = ?, cluster = ?, namespace = ?, pod = ?, pod_uid = ?,
 		container = ?, workload_kind = ?, workload_name = ?, node = ?, doc = ? WHERE seq = ?`
-	putLog     = `INSERT INTO logs (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
-	dropChange = `DELETE FROM changes WHERE record = ?`
-	addChange  = `INSERT INTO changes (record) VALUES (?)`
-	addTotals  = `UPDATE totals SET stops = stops + ?, stalls = stalls + ?, missed = missed + ?, marks = marks + ?`
-	changeMark = `UPDATE marks SET namespace = ?, pod = ?, epoch = ?, accounted = ?, last_id = ?, prev_id = ?, last_sum = ?,
-		resource_version = ? WHERE cluster = ? AND pod_uid = ? AND type = ? AND name = ?`
-	addMark = `INSERT INTO marks (namespace, pod, epoch, accounted, last_id, prev_id, last_sum,
-		resource_version, cluster, pod_uid, type, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	putLog      = `INSERT INTO logs (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
+	dropChange  = `DELETE FROM changes WHERE record = ?`
+	addChange   = `INSERT INTO changes (record) VALUES (?)`
+	addTotals   = `UPDATE totals SET stops = stops + ?, stalls = stalls + ?, missed = missed + ?, marks = marks + ?`
+	changeMark  = `UPDATE marks SET mark = ? WHERE cluster = ? AND pod_uid = ? AND type = ? AND name = ?`
+	addMark     = `INSERT INTO marks (mark, cluster, pod_uid, type, name) VALUES (?, ?, ?, ?, ?)`
 	forgetMarks = `DELETE FROM marks WHERE cluster = ? AND pod_uid = ?`
 	putGap      = `INSERT INTO gaps (cluster, scope, from_at, why, to_at) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET to_at = excluded.to_at WHERE excluded.to_at <> 0`
@@ -285,10 +284,11 @@ func (a *appender) count(r record.Record, by int64) {
 }
 
 func (a *appender) mark(cluster string, m record.Mark) error {
-	args := []any{
-		m.Namespace, m.Pod, m.Epoch, m.Accounted, int64(m.LastID), int64(m.PrevID), int64(m.LastSum),
-		int64(m.ResourceVersion), cluster, m.PodUID, string(m.Type), m.Name,
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode a mark: %w", err)
 	}
+	args := []any{string(b), cluster, m.PodUID, string(m.Type), m.Name}
 	// Most marks exist already; and an upsert would not tell whether the total changes.
 	done, err := a.exec(changeMark, args...)
 	if err != nil {

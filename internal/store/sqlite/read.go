@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -38,11 +39,9 @@ func (s *Store) Marks(ctx context.Context, cluster string, yield func(record.Mar
 // The first page, and those after a container; an OR of both could not use the key.
 const (
 	marksStatement = `
-		SELECT pod_uid, type, name, namespace, pod, epoch, accounted, last_id, prev_id, last_sum, resource_version
-		FROM marks WHERE cluster = ? ORDER BY pod_uid, type, name LIMIT ?`
+		SELECT mark FROM marks WHERE cluster = ? ORDER BY pod_uid, type, name LIMIT ?`
 	marksAfterStatement = `
-		SELECT pod_uid, type, name, namespace, pod, epoch, accounted, last_id, prev_id, last_sum, resource_version
-		FROM marks WHERE cluster = ? AND (pod_uid, type, name) > (?, ?, ?) ORDER BY pod_uid, type, name LIMIT ?`
+		SELECT mark FROM marks WHERE cluster = ? AND (pod_uid, type, name) > (?, ?, ?) ORDER BY pod_uid, type, name LIMIT ?`
 )
 
 func (s *Store) marks(ctx context.Context, cluster string, first bool, after record.ContainerKey) ([]record.Mark, error) {
@@ -57,12 +56,14 @@ func (s *Store) marks(ctx context.Context, cluster string, first bool, after rec
 	defer rows.Close()
 	var marks []record.Mark
 	for rows.Next() {
-		var m record.Mark
-		var last, prev, sum, version int64
-		if err := rows.Scan(&m.PodUID, &m.Type, &m.Name, &m.Namespace, &m.Pod, &m.Epoch, &m.Accounted, &last, &prev, &sum, &version); err != nil {
+		var b []byte
+		if err := rows.Scan(&b); err != nil {
 			return nil, err
 		}
-		m.LastID, m.PrevID, m.LastSum, m.ResourceVersion = uint64(last), uint64(prev), uint64(sum), uint64(version)
+		var m record.Mark
+		if err := json.Unmarshal(b, &m); err != nil {
+			return nil, fmt.Errorf("decode a mark: %w", err)
+		}
 		marks = append(marks, m)
 	}
 	return marks, rows.Err()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"testing"
 	"time"
 
@@ -16,6 +17,27 @@ func mark(uid, name string, accounted int) record.Mark {
 		ContainerKey: record.ContainerKey{PodUID: uid, Type: record.App, Name: name},
 		Namespace:    "shop", Pod: "pod-" + uid, Accounted: accounted,
 	}
+}
+
+// fullMark has every field set, to its largest where that matters. The test fails when
+// a field is added to record.Mark and not here.
+func fullMark(t *testing.T) record.Mark {
+	t.Helper()
+	m := record.Mark{
+		ContainerKey: record.ContainerKey{PodUID: "full", Type: record.Sidecar, Name: "proxy"},
+		Namespace:    "shop", Pod: "pod-full",
+		Epoch: 2, Accounted: 7, RestartCount: 6, LastEpoch: 1, LastOrdinal: 5,
+		CurrentID: math.MaxUint64, LastID: math.MaxUint64 - 1, PrevID: 1 << 63, RealID: 1<<63 - 1,
+		LastSum: math.MaxUint64 - 2, LastSynthetic: true, LastFinished: Epoch(), LastMissed: 3, LastBeforeWatch: true,
+		ResourceVersion: math.MaxUint64 - 3,
+	}
+	v := reflect.ValueOf(m)
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			t.Fatalf("fullMark does not set %s", v.Type().Field(i).Name)
+		}
+	}
+	return m
 }
 
 func byKey(marks ...record.Mark) map[record.ContainerKey]record.Mark {
@@ -31,8 +53,7 @@ func marks(t *testing.T, f *fixture) {
 		t.Helper()
 		f.append(t, store.Batch{Cluster: cluster, Marks: marks, Forget: forget})
 	}
-	full := mark("b", "api", 4)
-	full.Epoch, full.LastID, full.PrevID, full.LastSum, full.ResourceVersion = 2, math.MaxUint64, 1<<63, 1, math.MaxUint64-1
+	full := fullMark(t)
 	sidecar := mark("a", "api", 1)
 	sidecar.Type = record.Sidecar
 

@@ -56,20 +56,13 @@ CREATE TABLE consumers (
     seq  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Checksums and resource versions are unsigned; the same 64 bits are stored signed.
+-- The mark is JSON: nothing is asked of it but the whole, and it grows by fields.
 CREATE TABLE marks (
-    cluster          TEXT    NOT NULL,
-    pod_uid          TEXT    NOT NULL,
-    type             TEXT    NOT NULL,
-    name             TEXT    NOT NULL,
-    namespace        TEXT    NOT NULL,
-    pod              TEXT    NOT NULL,
-    epoch            INTEGER NOT NULL,
-    accounted        INTEGER NOT NULL,
-    last_id          INTEGER NOT NULL,
-    prev_id          INTEGER NOT NULL,
-    last_sum         INTEGER NOT NULL,
-    resource_version INTEGER NOT NULL,
+    cluster TEXT NOT NULL,
+    pod_uid TEXT NOT NULL,
+    type    TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    mark    TEXT NOT NULL,
     PRIMARY KEY (cluster, pod_uid, type, name)
 ) WITHOUT ROWID;
 
