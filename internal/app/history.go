@@ -19,11 +19,8 @@ func StoreCoverage(ctx context.Context, r store.Reader, cluster string, found []
 	pods := make(map[string]bool)
 	for i := range found {
 		pods[found[i].PodUID] = true
-		if s := found[i].Stop; s != nil {
-			c.Stops++
-			c.Missed += s.MissedBefore
-		}
 	}
 	c.Pods = len(pods)
+	c.Stops, c.Missed = sum(found)
 	return c, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -43,17 +45,16 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 	}
 	objects := dump.NewObjects()
 	events := &dumpEvents{objects: objects}
-	var shown []record.Record
+	shown := make(map[string]record.Record) // by ID: one that comes again replaces the earlier one
 	var failed error
 	off := &pipeline.Offline{
-		Context:  ctx,
-		Engine:   pipeline.NewEngine(cluster, redactor),
-		Owners:   objects,
-		Events:   events,
-		AsOf:     events.asOf,
-		Redactor: redactor,
+		Context: ctx,
+		Engine:  pipeline.NewEngine(cluster, redactor),
+		Owners:  objects,
+		Events:  events,
+		AsOf:    events.asOf,
 		Emit: func(r record.Record) {
-			shown = append(shown, record.Record{ID: r.ID, Stop: r.Stop})
+			shown[r.ID] = record.Record{Stop: r.Stop}
 			if failed == nil {
 				failed = show(r)
 			}
@@ -68,20 +69,7 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 		}
 		return failed
 	})
-	return Coverage(off, distinct(shown), missing), err
-}
-
-// distinct drops all but the last of the records with the same ID.
-func distinct(records []record.Record) []record.Record {
-	seen := make(map[string]bool, len(records))
-	var out []record.Record
-	for i := len(records) - 1; i >= 0; i-- {
-		if !seen[records[i].ID] {
-			seen[records[i].ID] = true
-			out = append(out, records[i])
-		}
-	}
-	return out
+	return Coverage(off, slices.Collect(maps.Values(shown)), missing), err
 }
 
 // Analyze finds the last stops in a recorded state of a cluster: a file, a folder, an
@@ -101,14 +89,13 @@ func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record
 		events.saw(ev)
 	}
 	off := &pipeline.Offline{
-		Context:  ctx,
-		Engine:   pipeline.NewEngine(cluster, redactor),
-		Owners:   d.Objects,
-		Events:   events,
-		AsOf:     events.asOf,
-		Logs:     d.Objects,
-		Redactor: redactor,
-		Emit:     func(r record.Record) { doc.Findings = append(doc.Findings, r) },
+		Context: ctx,
+		Engine:  pipeline.NewEngine(cluster, redactor),
+		Owners:  d.Objects,
+		Events:  events,
+		AsOf:    events.asOf,
+		Logs:    d.Objects,
+		Emit:    func(r record.Record) { doc.Findings = append(doc.Findings, r) },
 	}
 	d.Objects.Replace(off, "")
 	doc.Coverage = Coverage(off, doc.Findings, d.Missing)

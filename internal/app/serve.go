@@ -101,8 +101,7 @@ func serve(ctx context.Context, o ServeOptions, db store.Store) error {
 
 	o.Logger.Info("serving", "store", o.Store, "listen", listener.Addr().String(), "version", o.Version)
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return live.run(gctx) })
-	g.Go(func() error { return relay.Run(gctx, live.runtime.Told()) })
+	g.Go(func() error { return live.tell(gctx, relay) })
 	g.Go(func() error { return prune(gctx, o, db) })
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -117,11 +116,6 @@ func serve(ctx context.Context, o ServeOptions, db store.Store) error {
 		return server.Shutdown(stop)
 	})
 	err = g.Wait()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if derr := relay.Drain(last); derr != nil && err == nil {
-		err = derr
-	}
 	o.Logger.Info("stopped")
 	return err
 }
@@ -228,6 +222,23 @@ func newWatcher(s Source, logger *slog.Logger) (*kube.Watcher, error) {
 }
 
 func userAgent(s Source) string { return "whyrestart/" + s.Version }
+
+// drainTimeout bounds what is told after the watch has ended.
+const drainTimeout = 10 * time.Second
+
+// tell watches and relays until ctx ends, and then relays what is left.
+func (l *live) tell(ctx context.Context, relay *pipeline.Relay) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.run(gctx) })
+	g.Go(func() error { return relay.Run(gctx, l.runtime.Told()) })
+	err := g.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if derr := relay.Drain(last); derr != nil && err == nil {
+		err = derr
+	}
+	return err
+}
 
 // run watches until ctx ends. The source stops first, so that everything it showed is
 // stored when run returns.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/whyrestart/whyrestart/internal/kube"
 	"github.com/whyrestart/whyrestart/internal/metrics"
@@ -23,17 +22,7 @@ func Watch(ctx context.Context, s Source, settle time.Duration, logger *slog.Log
 	if err != nil {
 		return err
 	}
-	relay := &pipeline.Relay{Ledger: ledger, Settle: settle, Settled: live.runtime.Settled, Deliver: show, Now: time.Now}
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return live.run(gctx) })
-	g.Go(func() error { return relay.Run(gctx, live.runtime.Told()) })
-	err = g.Wait()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if derr := relay.Drain(last); derr != nil && err == nil {
-		err = derr
-	}
-	return err
+	return live.tell(ctx, &pipeline.Relay{Ledger: ledger, Settle: settle, Settled: live.runtime.Settled, Deliver: show, Now: time.Now})
 }
 
 // Last returns the last stops that the cluster's own statuses still show, without logs.
@@ -59,13 +48,12 @@ func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, 
 	}
 	doc := record.Document{Schema: record.Schema}
 	off := &pipeline.Offline{
-		Context:  ctx,
-		Engine:   pipeline.NewEngine(s.Cluster, redactor),
-		Owners:   owners,
-		Events:   events,
-		AsOf:     time.Now,
-		Redactor: redactor,
-		Emit:     func(r record.Record) { doc.Findings = append(doc.Findings, r) },
+		Context: ctx,
+		Engine:  pipeline.NewEngine(s.Cluster, redactor),
+		Owners:  owners,
+		Events:  events,
+		AsOf:    time.Now,
+		Emit:    func(r record.Record) { doc.Findings = append(doc.Findings, r) },
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,11 +71,17 @@ func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, 
 // Coverage sums up what an offline run looked at.
 func Coverage(o *pipeline.Offline, found []record.Record, missing []record.Missing) record.Coverage {
 	c := record.Coverage{Pods: o.Pods, Missing: append(missing, o.Troubles...)}
-	for i := range found {
-		if s := found[i].Stop; s != nil {
-			c.Stops++
-			c.Missed += s.MissedBefore
+	c.Stops, c.Missed = sum(found)
+	return c
+}
+
+// sum counts the stops among records, and those that they count as missed.
+func sum(records []record.Record) (stops, missed int) {
+	for i := range records {
+		if s := records[i].Stop; s != nil {
+			stops++
+			missed += s.MissedBefore
 		}
 	}
-	return c
+	return stops, missed
 }

@@ -110,7 +110,7 @@ func readStandIn(c *Container, p *Pod, cs *containerState) (s sighting) {
 		s.add(n, last, true, last.ContainerID)
 		s.ended = cs.endedWith(n, last.ContainerID)
 
-	case id != 0 && (cs.knows(id)):
+	case id != 0 && cs.knows(id):
 		// Recorded already; the count may be one ahead.
 
 	case id != 0 && id == cs.currentID && !cs.running:

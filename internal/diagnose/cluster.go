@@ -146,19 +146,24 @@ func podDeleted(e *evidence.Evidence) *answer {
 	if atTheRequest(e) {
 		return aroundDeletion(e)
 	}
-	a := &answer{
-		category:   record.Lifecycle,
-		cause:      "pod_deleted",
-		confidence: record.Confirmed,
-		summary:    "The pod was deleted, and the container was stopped for that.",
-		evidence:   append([]record.Evidence{timeEvidence(e, "metadata.deletionTimestamp", p.DeletionTimestamp)}, exitEvidence(e)...),
-	}
+	a := deleted(e)
 	if s.HasExitCode && s.ExitCode == 137 && s.Reason != "OOMKilled" && s.Field != "" && p.DeletionGraceSeconds > 0 &&
 		!s.FinishedAt.IsZero() && !s.FinishedAt.Before(p.DeletionTimestamp.Add(-time.Second)) {
 		a.cause = "grace_period_exceeded"
 		a.summary = fmt.Sprintf("The pod was deleted, and the container still ran after its grace period of %d s: it was killed.", p.DeletionGraceSeconds)
 	}
 	return a
+}
+
+// deleted is the answer for a container that was stopped for the deletion of its pod.
+func deleted(e *evidence.Evidence) *answer {
+	return &answer{
+		category:   record.Lifecycle,
+		cause:      "pod_deleted",
+		confidence: record.Confirmed,
+		summary:    "The pod was deleted, and the container was stopped for that.",
+		evidence:   append([]record.Evidence{timeEvidence(e, "metadata.deletionTimestamp", e.Pod.DeletionTimestamp)}, exitEvidence(e)...),
+	}
 }
 
 // atTheRequest tells that the instance ended in the second in which the deletion was
@@ -175,16 +180,10 @@ func aroundDeletion(e *evidence.Evidence) *answer {
 	if s.Reason == "StartError" || s.Reason == "OOMKilled" && s.ExitCode == 137 {
 		return nil // the runtime says what it was
 	}
-	a := &answer{
-		category:   record.Lifecycle,
-		cause:      "pod_deleted",
-		confidence: record.Confirmed,
-		summary:    "The pod was deleted, and the container was stopped for that.",
-		evidence:   append([]record.Evidence{timeEvidence(e, "metadata.deletionTimestamp", e.Pod.DeletionTimestamp)}, exitEvidence(e)...),
-	}
+	a := deleted(e)
 	k := killing(e)
 	switch {
-	case k != nil && strings.HasPrefix(k.Message, "Stopping container "):
+	case k != nil && plainStop(k):
 		a.evidence = append(a.evidence, eventEvidence(e, k))
 		return a
 	case k != nil:

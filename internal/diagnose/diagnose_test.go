@@ -55,8 +55,8 @@ func typeIs(t record.ContainerType) change {
 
 func message(m string) change { return func(e *evidence.Evidence) { e.Stop.Message = m } }
 
-// deleted is a deletion that was asked for at a time, with 30 seconds of grace.
-func deleted(asked time.Time) change {
+// deletedAt is a deletion that was asked for at a time, with 30 seconds of grace.
+func deletedAt(asked time.Time) change {
 	return func(e *evidence.Evidence) {
 		e.Pod.DeletionTimestamp, e.Pod.DeletionGraceSeconds = asked.Add(30*time.Second), 30
 	}
@@ -117,7 +117,7 @@ func TestDiagnose(t *testing.T) {
 		{"OOMKilled", exited(137, "OOMKilled"), verdict{"oom_killed", "level_unknown", failure, confirmed}},
 		{"OOMKilled, main ended well", exited(0, "OOMKilled"), verdict{"oom_killed", "child_process", failure, confirmed}},
 		{"OOMKilled init container with exit 0", exited(0, "OOMKilled", typeIs(record.Init)), verdict{"oom_killed", "child_process", failure, confirmed}},
-		{"OOMKilled during a deletion", exited(143, "OOMKilled", deleted(at(58))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"OOMKilled during a deletion", exited(143, "OOMKilled", deletedAt(at(58))), verdict{"pod_deleted", "", lifecycle, confirmed}},
 		{"OOM before the program began", exited(128, "StartError", message("runc create failed: container init was OOM-killed (memory limit too low?)")), verdict{"oom_killed", "container_limit", failure, confirmed}},
 
 		// The kubelet's kills, whatever the exit code.
@@ -153,24 +153,24 @@ func TestDiagnose(t *testing.T) {
 		{"the program chose 128", exited(128, "Error"), verdict{"app_exit", "", failure, likely}},
 
 		// What was done to the pod.
-		{"deleted", exited(143, "Error", deleted(at(59))), verdict{"pod_deleted", "", lifecycle, confirmed}},
-		{"deleted in the same second", exited(0, "Completed", deleted(at(60)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "", lifecycle, confirmed}},
-		{"deleted in the same second, no event", exited(1, "Error", deleted(at(60))), verdict{"pod_deleted", "", lifecycle, likely}},
-		{"deleted in the same second, events not read", exited(1, "Error", deleted(at(60)), noEvents), verdict{"pod_deleted", "", lifecycle, likely}},
-		{"crashed just before the deletion", exited(1, "Error", deleted(at(61))), verdict{"app_exit", "", failure, likely}},
-		{"failed to start just before the deletion", exited(128, "StartError", deleted(at(61)), noEvents), verdict{"start_error", "", failure, confirmed}},
-		{"out of memory just before the deletion", exited(137, "OOMKilled", deleted(at(61)), noEvents), verdict{"oom_killed", "level_unknown", failure, confirmed}},
-		{"the clocks differ", exited(143, "Error", deleted(at(61)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "", lifecycle, confirmed}},
-		{"probe kill at the deletion", exited(143, "Error", deleted(at(60)), event("Killing", "Container api failed liveness probe, will be restarted", at(59))), verdict{"liveness_probe", "", failure, confirmed}},
+		{"deleted", exited(143, "Error", deletedAt(at(59))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"deleted in the same second", exited(0, "Completed", deletedAt(at(60)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"deleted in the same second, no event", exited(1, "Error", deletedAt(at(60))), verdict{"pod_deleted", "", lifecycle, likely}},
+		{"deleted in the same second, events not read", exited(1, "Error", deletedAt(at(60)), noEvents), verdict{"pod_deleted", "", lifecycle, likely}},
+		{"crashed just before the deletion", exited(1, "Error", deletedAt(at(61))), verdict{"app_exit", "", failure, likely}},
+		{"failed to start just before the deletion", exited(128, "StartError", deletedAt(at(61)), noEvents), verdict{"start_error", "", failure, confirmed}},
+		{"out of memory just before the deletion", exited(137, "OOMKilled", deletedAt(at(61)), noEvents), verdict{"oom_killed", "level_unknown", failure, confirmed}},
+		{"the clocks differ", exited(143, "Error", deletedAt(at(61)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"probe kill at the deletion", exited(143, "Error", deletedAt(at(60)), event("Killing", "Container api failed liveness probe, will be restarted", at(59))), verdict{"liveness_probe", "", failure, confirmed}},
 		{"evicted with exit 0, by the event alone", exited(0, "Completed",
 			event("Evicted", `Usage of EmptyDir volume "s" exceeds the limit "20Mi". `, at(58)), event("Killing", "Stopping container api", at(58))), verdict{"storage_limit_eviction", "", failure, confirmed}},
-		{"deleted, killed at the deadline", exited(137, "Error", deleted(at(30))), verdict{"grace_period_exceeded", "", lifecycle, confirmed}},
-		{"deleted, killed before the deadline", exited(137, "Error", deleted(at(50))), verdict{"pod_deleted", "", lifecycle, confirmed}},
-		{"crashed before the deletion", exited(1, "Error", deleted(at(90))), verdict{"app_exit", "", failure, likely}},
+		{"deleted, killed at the deadline", exited(137, "Error", deletedAt(at(30))), verdict{"grace_period_exceeded", "", lifecycle, confirmed}},
+		{"deleted, killed before the deadline", exited(137, "Error", deletedAt(at(50))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"crashed before the deletion", exited(1, "Error", deletedAt(at(90))), verdict{"app_exit", "", failure, likely}},
 		{"gone while running", exited(0, "", func(e *evidence.Evidence) { e.Stop = &evidence.Stop{} }), verdict{"pod_deleted", "", lifecycle, likely}},
-		{"drained", exited(143, "Error", deleted(at(59)), disrupted("EvictionByEvictionAPI", at(59))), verdict{"eviction_api", "", disruption, confirmed}},
-		{"drained past the grace", exited(137, "Error", deleted(at(30)), disrupted("EvictionByEvictionAPI", at(30))), verdict{"eviction_api", "", disruption, confirmed}},
-		{"crashed before the drain", exited(1, "Error", deleted(at(95)), disrupted("EvictionByEvictionAPI", at(95))), verdict{"app_exit", "", failure, likely}},
+		{"drained", exited(143, "Error", deletedAt(at(59)), disrupted("EvictionByEvictionAPI", at(59))), verdict{"eviction_api", "", disruption, confirmed}},
+		{"drained past the grace", exited(137, "Error", deletedAt(at(30)), disrupted("EvictionByEvictionAPI", at(30))), verdict{"eviction_api", "", disruption, confirmed}},
+		{"crashed before the drain", exited(1, "Error", deletedAt(at(95)), disrupted("EvictionByEvictionAPI", at(95))), verdict{"app_exit", "", failure, likely}},
 		{"preempted", exited(143, "Error", disrupted("PreemptionByScheduler", at(59))), verdict{"preempted", "", disruption, confirmed}},
 		{"tainted", exited(143, "Error", disrupted("DeletionByTaintManager", at(59))), verdict{"taint_eviction", "", disruption, confirmed}},
 		{"pod gc", exited(143, "Error", disrupted("DeletionByPodGC", at(59))), verdict{"pod_gc", "", disruption, confirmed}},
@@ -230,7 +230,7 @@ func TestWillRestart(t *testing.T) {
 		{"init, out of memory with 0", exited(0, "OOMKilled", typeIs(record.Init)), &yes},
 		{"sidecar after its job", exited(0, "Completed", typeIs(record.Sidecar), policyIs("Never"), func(e *evidence.Evidence) { e.Pod.AppsFinished = true }), &no},
 		{"sidecar of a job", exited(0, "Completed", typeIs(record.Sidecar), policyIs("Never")), &yes},
-		{"being deleted", exited(1, "Error", deleted(at(59))), &no},
+		{"being deleted", exited(1, "Error", deletedAt(at(59))), &no},
 		{"failed pod", exited(1, "Error", failedPod("Evicted", "")), &no},
 		{"ephemeral", exited(1, "Error", typeIs(record.Ephemeral)), &no},
 		{"the container's own policy", exited(1, "Error", policyIs("Never"), func(e *evidence.Evidence) { e.Container.RestartPolicy = "OnFailure" }), &yes},
@@ -255,7 +255,7 @@ func TestRejected(t *testing.T) {
 // FuzzDiagnose: any evidence gets an answer, the same one each time, and a probe, an
 // eviction or memory is never claimed without a fact that says so.
 func FuzzDiagnose(f *testing.F) {
-	for _, e := range []evidence.Evidence{exited(1, "Error"), exited(137, "OOMKilled", deleted(at(3))), exited(0, "Completed", noEvents)} {
+	for _, e := range []evidence.Evidence{exited(1, "Error"), exited(137, "OOMKilled", deletedAt(at(3))), exited(0, "Completed", noEvents)} {
 		b, err := json.Marshal(e)
 		if err != nil {
 			f.Fatal(err)

@@ -60,9 +60,9 @@ func exitSignal(e *evidence.Evidence) *answer {
 		return &answer{
 			category:     record.Failure,
 			cause:        "app_signal",
-			detail:       signalName(s.ExitCode),
+			detail:       record.Signal(s.ExitCode),
 			confidence:   record.Likely,
-			summary:      fmt.Sprintf("The program was ended by %s (exit code %d), a fault of its own by the kernel's judgement.", signalName(s.ExitCode), s.ExitCode),
+			summary:      fmt.Sprintf("The program was ended by %s (exit code %d), a fault of its own by the kernel's judgement.", record.Signal(s.ExitCode), s.ExitCode),
 			evidence:     exitEvidence(e),
 			alternatives: []record.Alternative{{Cause: "app_exit", Why: "the program may have chosen this exit code itself"}},
 		}
@@ -206,24 +206,4 @@ func unseenKills() []record.Alternative {
 		{Cause: "sandbox_changed", Why: "a replaced pod sandbox stops its containers, and no events of that time were read"},
 		{Cause: "definition_changed", Why: "a changed image in the running pod restarts the container, and no events of that time were read"},
 	}
-}
-
-func signalName(code int32) string {
-	switch code {
-	case 132:
-		return "SIGILL"
-	case 133:
-		return "SIGTRAP"
-	case 134:
-		return "SIGABRT"
-	case 135:
-		return "SIGBUS"
-	case 136:
-		return "SIGFPE"
-	case 139:
-		return "SIGSEGV"
-	case 159:
-		return "SIGSYS"
-	}
-	return ""
 }

@@ -136,7 +136,7 @@ func sandboxChanged(e *evidence.Evidence) *answer {
 		return nil
 	}
 	k := killing(e)
-	if k == nil || !strings.HasPrefix(k.Message, "Stopping container ") || k.Last.Before(s.Last.Add(-skew)) {
+	if k == nil || !plainStop(k) || k.Last.Before(s.Last.Add(-skew)) {
 		return nil
 	}
 	return &answer{
@@ -170,12 +170,18 @@ func eventsMissing(e *evidence.Evidence) record.Missing {
 // killing returns the Killing event of this instance: about this container, and within
 // its lifetime. An event that says more than "Stopping container" goes first.
 func killing(e *evidence.Evidence) *evidence.Event {
-	plain := func(ev *evidence.Event) bool { return strings.HasPrefix(ev.Message, "Stopping container ") }
-	if k := lastEvent(e, func(ev *evidence.Event) bool { return ev.Reason == "Killing" && ev.Container && !plain(ev) }); k != nil {
-		return k
+	for _, plain := range []bool{false, true} {
+		if k := lastEvent(e, func(ev *evidence.Event) bool {
+			return ev.Reason == "Killing" && ev.Container && plainStop(ev) == plain
+		}); k != nil {
+			return k
+		}
 	}
-	return lastEvent(e, func(ev *evidence.Event) bool { return ev.Reason == "Killing" && ev.Container && plain(ev) })
+	return nil
 }
+
+// plainStop tells a Killing event that gives no reason: the kubelet stops all of the pod.
+func plainStop(ev *evidence.Event) bool { return strings.HasPrefix(ev.Message, "Stopping container ") }
 
 // lastEvent returns the newest matching event within the instance's lifetime; nil where
 // there is none. Of an event that repeats, the API keeps the last time alone.

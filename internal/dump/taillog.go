@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
@@ -30,7 +31,7 @@ func (o *Objects) Tail(_ context.Context, r pipeline.LogRequest) record.Log {
 	previous := []bool{r.Previous}
 	instance := record.LogProbable
 	if pod, ok := ByUID[*corev1.Pod](o, types.UID(r.PodUID)); ok {
-		if st := containerStatus(pod, r.Container); st != nil && r.ContainerID != "" {
+		if st := extract.StatusOf(pod, r.Container); st != nil && r.ContainerID != "" {
 			previous = whichLogs(st, r.ContainerID)
 		}
 		if pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
@@ -89,18 +90,6 @@ func whichLogs(st *corev1.ContainerStatus, id string) []bool {
 	}
 	if st.State.Running != nil && st.ContainerID == id {
 		return []bool{false}
-	}
-	return nil
-}
-
-func containerStatus(pod *corev1.Pod, name string) *corev1.ContainerStatus {
-	s := &pod.Status
-	for _, list := range [][]corev1.ContainerStatus{s.ContainerStatuses, s.InitContainerStatuses, s.EphemeralContainerStatuses} {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
-			}
-		}
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func Stop(cluster string, s *detect.Stop, pod *corev1.Pod, observed time.Time) r
 		st.ExitCode = &t.ExitCode
 		st.Reason = t.Reason
 		st.StartedAt, st.FinishedAt = t.StartedAt, t.FinishedAt
-		st.Signal = Signal(t.ExitCode)
+		st.Signal = record.Signal(t.ExitCode)
 		if t.ContainerID == "" {
 			st.Signal = "" // the kubelet's stand-in: nothing was signalled
 		}
@@ -204,6 +204,20 @@ func status(pod *corev1.Pod, t record.ContainerType, name string) *corev1.Contai
 	for i := range list {
 		if list[i].Name == name {
 			return &list[i]
+		}
+	}
+	return nil
+}
+
+// StatusOf finds the status of a container by its name, which is unique in a pod; nil
+// where there is none.
+func StatusOf(pod *corev1.Pod, name string) *corev1.ContainerStatus {
+	st := &pod.Status
+	for _, list := range [][]corev1.ContainerStatus{st.ContainerStatuses, st.InitContainerStatuses, st.EphemeralContainerStatuses} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
 		}
 	}
 	return nil

@@ -189,7 +189,7 @@ func TestSignal(t *testing.T) {
 		{0, ""}, {1, ""}, {127, ""}, {128, ""}, {129, "SIGHUP"}, {130, "SIGINT"}, {134, "SIGABRT"}, {137, "SIGKILL"}, {139, "SIGSEGV"},
 		{143, "SIGTERM"}, {159, "SIGSYS"}, {160, ""}, {255, ""}, {-1, ""}, {-1073741510, ""}, {math.MaxInt32, ""}, {math.MinInt32, ""},
 	} {
-		if got := extract.Signal(tc.code); got != tc.want {
+		if got := record.Signal(tc.code); got != tc.want {
 			t.Errorf("Signal(%d) = %q, want %q", tc.code, got, tc.want)
 		}
 	}

@@ -43,13 +43,9 @@ func NewEvents(o EventsOptions) (*Events, error) {
 	config := clientConfig(o.Config, o.UserAgent)
 	config.NegotiatedSerializer = podCodecs().WithoutConversion()
 	config.Timeout = eventTimeout
-	host, err := hostOf(config)
+	client, host, err := clientFor(config)
 	if err != nil {
 		return nil, err
-	}
-	client, err := rest.RESTClientFor(config)
-	if err != nil {
-		return nil, access(err, host, "get", "events", "")
 	}
 	return &Events{client: client, host: host}, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 )
 
@@ -24,7 +25,7 @@ var never = time.Unix(1<<40, 0)
 // locate finds the instance in the pod's status. later is a time before which no
 // later instance can have written a line; zero where that is not known.
 func locate(p *corev1.Pod, r pipeline.LogRequest) (where place, later time.Time) {
-	s := statusOf(p, r.Container)
+	s := extract.StatusOf(p, r.Container)
 	switch {
 	case s == nil:
 		return elsewhere, later
@@ -76,18 +77,6 @@ func staysDown(p *corev1.Pod, container string, exitCode int32) bool {
 	default:
 		return false
 	}
-}
-
-func statusOf(p *corev1.Pod, container string) *corev1.ContainerStatus {
-	st := &p.Status
-	for _, list := range [][]corev1.ContainerStatus{st.ContainerStatuses, st.InitContainerStatuses, st.EphemeralContainerStatuses} {
-		for i := range list {
-			if list[i].Name == container {
-				return &list[i]
-			}
-		}
-	}
-	return nil
 }
 
 // isInstance compares by container ID; by the times, which must be known, where the

@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"time"
@@ -77,13 +76,9 @@ func NewLogs(o LogsOptions) (*Logs, error) {
 	config := clientConfig(o.Config, o.UserAgent)
 	config.NegotiatedSerializer = podCodecs().WithoutConversion()
 	config.Timeout = 0 // Tail has its own
-	host, err := hostOf(config)
+	client, host, err := clientFor(config)
 	if err != nil {
 		return nil, err
-	}
-	client, err := rest.RESTClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("client for the cluster at %s: %w", host, err)
 	}
 	l := &Logs{client: client, host: host, tailLines: o.TailLines, limitBytes: o.LimitBytes, timeout: o.Timeout}
 	if l.tailLines == 0 {

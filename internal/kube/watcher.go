@@ -82,13 +82,9 @@ func NewWatcher(o Options) (*Watcher, error) {
 	config.NegotiatedSerializer = newCodecs()
 	// A watch has no end; the time-outs of requests are the server's, and Check's own.
 	config.Timeout = 0
-	host, err := hostOf(config)
+	client, host, err := clientFor(config)
 	if err != nil {
 		return nil, err
-	}
-	client, err := rest.RESTClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("client for the cluster at %s: %w", host, err)
 	}
 	w := &Watcher{host: host, logger: o.Logger, backoff: o.backoff}
 	if w.logger == nil {
@@ -207,6 +203,19 @@ func clientConfig(c *rest.Config, userAgent string) *rest.Config {
 		c.QPS, c.Burst = defaultQPS, defaultBurst
 	}
 	return c
+}
+
+// clientFor prepares the connection, and returns the host that errors show.
+func clientFor(config *rest.Config) (rest.Interface, string, error) {
+	host, err := hostOf(config)
+	if err != nil {
+		return nil, "", err
+	}
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, "", fmt.Errorf("client for the cluster at %s: %w", host, err)
+	}
+	return client, host, nil
 }
 
 // hostOf returns the host and port, which is all of an address that errors show.

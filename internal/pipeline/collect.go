@@ -56,7 +56,7 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 		events, err := r.opts.Events.Events(ctx, f.Record.Namespace, f.Record.PodUID)
 		r.engine.AddEvents(&f, events, r.opts.Now(), err)
 	}
-	owner, missing := r.owner(ctx, &f)
+	workload, missing := owner(ctx, r.opts.Owners, &f)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,8 +66,8 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 	if log != nil {
 		rec.Log = log
 	}
-	if owner != nil {
-		rec.Workload = owner
+	if workload != nil {
+		rec.Workload = workload
 	}
 	if diagnosed && rec.Reason == f.Record.Reason {
 		rec.Category, rec.Diagnosis, rec.WillRestart = f.Record.Category, f.Record.Diagnosis, f.Record.WillRestart
@@ -76,50 +76,21 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 		rec.Diagnosis.Missing = append(rec.Diagnosis.Missing, *missing)
 	}
 	r.opts.Meter.Complete(&rec)
-	if log != nil || owner != nil || diagnosed || missing != nil {
+	if log != nil || workload != nil || diagnosed || missing != nil {
 		r.open[id] = rec
 		r.pending.Records = append(r.pending.Records, rec)
 	}
-}
-
-func (r *Runtime) owner(ctx context.Context, f *Finding) (*record.Workload, *record.Missing) {
-	if f.Pod == nil || r.opts.Owners == nil {
-		return nil, nil
-	}
-	w, err := r.opts.Owners.Workload(ctx, f.Pod)
-	if err != nil {
-		return w, &record.Missing{What: "owner of the pod", Why: err.Error()}
-	}
-	return w, nil
 }
 
 func (r *Runtime) captureLog(ctx context.Context, f *Finding) *record.Log {
 	if !r.wantsLog(f) {
 		return nil
 	}
-	log := r.opts.Logs.Tail(ctx, logRequest(f))
-	if r.opts.Redactor != nil {
-		log.Lines, log.Redactions = r.opts.Redactor.Lines(log.Lines)
-	}
+	log := r.engine.tail(ctx, r.opts.Logs, f)
 	outcome := "captured"
 	if log.Missing != "" {
 		outcome = "missing"
 	}
 	r.opts.Meter.Captured(outcome)
-	return &log
-}
-
-// logRequest names the stopped instance of a finding.
-func logRequest(f *Finding) LogRequest {
-	r := &f.Record
-	return LogRequest{
-		Namespace:   r.Namespace,
-		Pod:         r.Pod,
-		PodUID:      r.PodUID,
-		Container:   r.Container,
-		ContainerID: r.ContainerID,
-		StartedAt:   r.StartedAt,
-		FinishedAt:  r.FinishedAt,
-		Previous:    f.Previous,
-	}
+	return log
 }

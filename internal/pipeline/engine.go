@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -16,7 +17,6 @@ import (
 
 // Redactor replaces secrets in what programs wrote before it is kept.
 type Redactor interface {
-	Line(s string) (string, int)
 	Lines(lines []string) ([]string, int)
 }
 
@@ -131,6 +131,37 @@ func (e *Engine) AddEvents(f *Finding, events []*corev1.Event, asOf time.Time, e
 		extract.AddEvents(&f.Evidence, events, asOf)
 	}
 	e.diagnosed(&f.Record, diagnose.Diagnose(&f.Evidence))
+}
+
+// tail reads the log tail of a stop, and redacts it. It may be called from any goroutine.
+func (e *Engine) tail(ctx context.Context, logs LogReader, f *Finding) *record.Log {
+	r := &f.Record
+	log := logs.Tail(ctx, LogRequest{
+		Namespace:   r.Namespace,
+		Pod:         r.Pod,
+		PodUID:      r.PodUID,
+		Container:   r.Container,
+		ContainerID: r.ContainerID,
+		StartedAt:   r.StartedAt,
+		FinishedAt:  r.FinishedAt,
+		Previous:    f.Previous,
+	})
+	if e.redactor != nil {
+		log.Lines, log.Redactions = e.redactor.Lines(log.Lines)
+	}
+	return &log
+}
+
+// owner resolves the root owner of a finding's pod, and says what was missing for it.
+func owner(ctx context.Context, owners OwnerResolver, f *Finding) (*record.Workload, *record.Missing) {
+	if f.Pod == nil || owners == nil {
+		return nil, nil
+	}
+	w, err := owners.Workload(ctx, f.Pod)
+	if err != nil {
+		return w, &record.Missing{What: "owner of the pod", Why: err.Error()}
+	}
+	return w, nil
 }
 
 func (e *Engine) rejected(pod *corev1.Pod, now time.Time) Finding {

@@ -22,8 +22,7 @@ type Offline struct {
 	Events EventReader
 	AsOf   func() time.Time
 	// Logs may be nil: then records have no log.
-	Logs     LogReader
-	Redactor Redactor
+	Logs LogReader
 	// Emit takes each record in the order of the stops; one that comes again with the
 	// same ID replaces the earlier one.
 	Emit func(record.Record)
@@ -82,19 +81,13 @@ func (o *Offline) emit(found []Finding) {
 		f := &found[i]
 		r := &f.Record
 		o.addEvents(f)
-		if f.Pod != nil && o.Owners != nil {
-			w, err := o.Owners.Workload(o.Context, f.Pod)
-			r.Workload = w
-			if err != nil {
-				f.miss(record.Missing{What: "owner of the pod", Why: err.Error()})
-			}
+		workload, missing := owner(o.Context, o.Owners, f)
+		r.Workload = workload
+		if missing != nil {
+			f.miss(*missing)
 		}
 		if o.Logs != nil && r.Stop != nil && f.Pod != nil && r.ContainerID != "" {
-			log := o.Logs.Tail(o.Context, logRequest(f))
-			if o.Redactor != nil {
-				log.Lines, log.Redactions = o.Redactor.Lines(log.Lines)
-			}
-			r.Log = &log
+			r.Log = o.Engine.tail(o.Context, o.Logs, f)
 		}
 		o.Emit(*r)
 		if r.Stop != nil {

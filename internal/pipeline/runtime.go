@@ -93,6 +93,8 @@ type Runtime struct {
 // scopeState is the coverage of one scope.
 type scopeState struct {
 	store.Scope
+	// key is the name under which it is stored.
+	key string
 	// known tells that an earlier run watched it.
 	known    bool
 	replaced bool
@@ -126,17 +128,15 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, fmt.Errorf("load the high-water marks: %w", err)
 	}
 	for _, name := range o.Scopes {
-		sc, err := o.Ledger.Scope(ctx, o.Cluster, r.scopeKey(name))
+		sc := r.scope(name)
+		stored, err := o.Ledger.Scope(ctx, o.Cluster, sc.key)
 		if err != nil {
 			return nil, fmt.Errorf("load the coverage of %q: %w", name, err)
 		}
-		r.scopes[name] = &scopeState{Scope: sc, known: !sc.Since.IsZero()}
+		sc.Scope, sc.known = stored, !stored.Since.IsZero()
 	}
 	return r, nil
 }
-
-// scopeKey is the name under which a scope's coverage is stored.
-func (r *Runtime) scopeKey(scope string) string { return scope + "|" + r.opts.Selection }
 
 func (r *Runtime) emptyBatch() store.Batch {
 	return store.Batch{Cluster: r.opts.Cluster, Scopes: map[string]store.Scope{}}
@@ -184,7 +184,7 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	if first {
 		r.forgetSeeds(scope)
 	}
-	r.seen(scope, sc, version, now)
+	r.seen(sc, version, now)
 }
 
 // forgetSeeds forgets the marks of pods that an earlier run knew and that are gone.
@@ -201,7 +201,7 @@ func (r *Runtime) Apply(scope string, pod Object) {
 	defer r.mu.Unlock()
 	now := r.opts.Now()
 	r.add(pod.View.UID, r.engine.Observe(&pod, false, now))
-	r.seen(scope, r.scope(scope), "", now)
+	r.seen(r.scope(scope), "", now)
 }
 
 // Delete implements Sink.
@@ -211,14 +211,14 @@ func (r *Runtime) Delete(scope string, pod Object) {
 	now := r.opts.Now()
 	r.add("", r.engine.Delete(&pod, false, now))
 	r.pending.Forget = append(r.pending.Forget, pod.View.UID)
-	r.seen(scope, r.scope(scope), "", now)
+	r.seen(r.scope(scope), "", now)
 }
 
 // Progress implements Sink.
 func (r *Runtime) Progress(scope, version string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen(scope, r.scope(scope), version, r.opts.Now())
+	r.seen(r.scope(scope), version, r.opts.Now())
 }
 
 // Trouble implements Sink.
@@ -264,18 +264,18 @@ func scopeName(scope string) string {
 func (r *Runtime) scope(name string) *scopeState {
 	sc, ok := r.scopes[name]
 	if !ok {
-		sc = &scopeState{}
+		sc = &scopeState{key: name + "|" + r.opts.Selection}
 		r.scopes[name] = sc
 	}
 	return sc
 }
 
-func (r *Runtime) seen(scope string, sc *scopeState, version string, now time.Time) {
+func (r *Runtime) seen(sc *scopeState, version string, now time.Time) {
 	sc.Seen = now.UTC()
 	if version != "" {
 		sc.ResourceVersion = version
 	}
-	r.pending.Scopes[r.scopeKey(scope)] = sc.Scope
+	r.pending.Scopes[sc.key] = sc.Scope
 	r.opts.Meter.Pods(r.engine.detector.Len())
 }
 

@@ -1,4 +1,4 @@
-package extract
+package record
 
 // Signal returns the Linux signal that an exit code stands for by the convention
 // 128+n, empty where it stands for none. A program may also choose such a code itself.
