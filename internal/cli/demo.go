@@ -39,7 +39,6 @@ func runDemo(ctx context.Context, e *environment, o *demoOptions) error {
 	if o.speed < 0 {
 		return fmt.Errorf("--speed=%g: want a positive number, or 0", o.speed)
 	}
-	o.output.absolute = false
 	show, err := o.output.stream(e, true)
 	if err != nil {
 		return err
