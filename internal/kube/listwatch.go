@@ -31,8 +31,8 @@ type listWatch struct {
 	mu sync.Mutex
 	// streamErr is the error of a streaming list that the list to come shall return.
 	streamErr error
-	// lists counts the lists under way: a reflector that is told to stop does not wait for them.
-	lists sync.WaitGroup
+	// lists are those under way.
+	lists gate
 }
 
 var (
@@ -53,8 +53,10 @@ func (l *listWatch) Watch(o metav1.ListOptions) (watch.Interface, error) {
 
 // ListWithContext lists one page of the pods.
 func (l *listWatch) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-	l.lists.Add(1)
-	defer l.lists.Done()
+	if !l.lists.enter() {
+		return nil, context.Canceled
+	}
+	defer l.lists.leave()
 	if err := l.takeStreamErr(); err != nil {
 		return nil, err
 	}

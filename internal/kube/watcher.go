@@ -175,7 +175,7 @@ func (w *Watcher) runScope(ctx context.Context, l *listWatch) {
 	// What fails, the listWatch tells; the reflector's own handler only logs it.
 	r.RunWithContext(ctx)
 	l.scope.close()
-	l.lists.Wait()
+	l.lists.shut()
 }
 
 // fresh returns l for one run.
