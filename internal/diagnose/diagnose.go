@@ -136,7 +136,7 @@ func willRestart(e *evidence.Evidence, cause string) *bool {
 		return &no
 	case c.Type == record.Sidecar:
 		return &yes
-	case c.RestartRules:
+	case len(c.RestartRules) > 0:
 		return nil
 	}
 	policy := policy(e)

@@ -234,7 +234,7 @@ func TestWillRestart(t *testing.T) {
 		{"failed pod", exited(1, "Error", failedPod("Evicted", "")), &no},
 		{"ephemeral", exited(1, "Error", typeIs(record.Ephemeral)), &no},
 		{"the container's own policy", exited(1, "Error", policyIs("Never"), func(e *evidence.Evidence) { e.Container.RestartPolicy = "OnFailure" }), &yes},
-		{"restart rules", exited(1, "Error", policyIs("Never"), func(e *evidence.Evidence) { e.Container.RestartRules = true }), nil},
+		{"restart rules", exited(1, "Error", policyIs("Never"), func(e *evidence.Evidence) { e.Container.RestartRules = []evidence.RestartRule{{Action: "Restart"}} }), nil},
 	} {
 		if diff := cmp.Diff(tc.want, Diagnose(&tc.e).WillRestart); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", tc.name, diff)

@@ -188,13 +188,13 @@ func undecided(e *evidence.Evidence) *answer {
 func probes(e *evidence.Evidence) []record.Alternative {
 	var out []record.Alternative
 	c := &e.Container
-	if c.Liveness {
+	if c.Liveness != nil {
 		out = append(out, record.Alternative{Cause: "liveness_probe", Why: "the container has a liveness probe, and no events of that time were read"})
 	}
-	if c.Startup {
+	if c.Startup != nil {
 		out = append(out, record.Alternative{Cause: "startup_probe", Why: "the container has a startup probe, and no events of that time were read"})
 	}
-	if c.PostStart {
+	if c.PostStart != nil {
 		out = append(out, record.Alternative{Cause: "post_start_hook", Why: "the container has a postStart hook, and no events of that time were read"})
 	}
 	return out

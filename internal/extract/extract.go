@@ -161,10 +161,13 @@ func addContainer(e *evidence.Container, pod *corev1.Pod, s *detect.Stop) {
 	if c.RestartPolicy != nil {
 		e.RestartPolicy = string(*c.RestartPolicy)
 	}
-	e.RestartRules = len(c.RestartPolicyRules) > 0
-	e.Liveness = c.LivenessProbe != nil
-	e.Startup = c.StartupProbe != nil
-	e.PostStart = c.Lifecycle != nil && c.Lifecycle.PostStart != nil
+	for _, rule := range c.RestartPolicyRules {
+		e.RestartRules = append(e.RestartRules, restartRule(rule))
+	}
+	e.Liveness, e.Startup = probe(c.LivenessProbe), probe(c.StartupProbe)
+	if c.Lifecycle != nil && c.Lifecycle.PostStart != nil {
+		e.PostStart = &evidence.Hook{}
+	}
 	e.MemoryLimit = c.Resources.Limits.Memory().Value()
 }
 
@@ -278,4 +281,19 @@ func BackOff(message string) int64 {
 		return 0
 	}
 	return int64(d / time.Second)
+}
+
+func restartRule(r corev1.ContainerRestartRule) evidence.RestartRule {
+	out := evidence.RestartRule{Action: string(r.Action)}
+	if r.ExitCodes != nil {
+		out.Operator, out.ExitCodes = string(r.ExitCodes.Operator), r.ExitCodes.Values
+	}
+	return out
+}
+
+func probe(p *corev1.Probe) *evidence.Probe {
+	if p == nil {
+		return nil
+	}
+	return &evidence.Probe{}
 }

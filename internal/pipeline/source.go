@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/whyrestart/whyrestart/internal/detect"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -64,4 +65,39 @@ type OwnerResolver interface {
 // EventReader reads the events about a pod, told by its UID. The pod itself may be gone.
 type EventReader interface {
 	Events(ctx context.Context, namespace, uid string) ([]*corev1.Event, error)
+}
+
+// ClusterReader reads the objects beside a pod that evidence is taken from: from a live
+// API server, or from what was recorded. Absence is an error for which
+// apierrors.IsNotFound holds, and is returned only where it is certain; any other error
+// says why the reading was not to be had, in words fit for record.Missing. Objects that
+// are returned are shared and must not be written to.
+//
+// A live implementation bounds its calls (a rate, a deadline each, caches): callers ask
+// once for every finding.
+type ClusterReader interface {
+	Node(ctx context.Context, name string) (*corev1.Node, error)
+	// Nodes returns all nodes.
+	Nodes(ctx context.Context) ([]*corev1.Node, error)
+	// PodsOnNodes returns all pods that a node was chosen for and that have not finished,
+	// of all namespaces; of each at least spec.nodeName and what it requests.
+	PodsOnNodes(ctx context.Context) ([]*corev1.Pod, error)
+	Claim(ctx context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error)
+	Namespace(ctx context.Context, name string) (*corev1.Namespace, error)
+	// Controllers returns the controllers above an object, the nearest first: as far as their
+	// kinds are known (ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, CronJob of k8s.io/api, by
+	// pointer). With an error it returns those below the one that could not be read.
+	Controllers(ctx context.Context, of metav1.Object) ([]metav1.Object, error)
+	// Pod returns the pod of this name as it is now.
+	Pod(ctx context.Context, namespace, name string) (*corev1.Pod, error)
+}
+
+// EventSink takes events as a source sees them: about pods, nodes, claims and
+// controllers. It is called from one goroutine at a time.
+type EventSink interface {
+	// Event hands over an event that was added or that repeated.
+	Event(ev *corev1.Event)
+	// EventTrouble tells that events cannot be watched at the moment, or, with a nil error, that
+	// they are watched (again) and complete as far as the API still has them.
+	EventTrouble(scope string, err error)
 }

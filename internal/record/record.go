@@ -96,6 +96,8 @@ type Record struct {
 
 	Diagnosis Diagnosis `json:"diagnosis"`
 	Log       *Log      `json:"log,omitempty"`
+	// Life is the pod's life, where it was asked for.
+	Life []LifeStep `json:"life,omitempty"`
 }
 
 // Workload names the root owner of a pod, such as a Deployment, a CronJob or a custom kind.
@@ -160,7 +162,9 @@ type Diagnosis struct {
 	RuledOut     []Alternative `json:"ruledOut,omitempty"`
 	Missing      []Missing     `json:"missing,omitempty"`
 	Next         []NextStep    `json:"next,omitempty"`
-	RulesVersion string        `json:"rulesVersion,omitempty"`
+	// Advice is what the evidence shows should be changed whatever caused this one.
+	Advice       []Advice `json:"advice,omitempty"`
+	RulesVersion string   `json:"rulesVersion,omitempty"`
 }
 
 // Evidence quotes one fact of the API.
@@ -191,6 +195,32 @@ type Missing struct {
 type NextStep struct {
 	Text    string `json:"text"`
 	Command string `json:"command,omitempty"`
+}
+
+// Advice is something that the evidence shows to be set up badly, and which stops to
+// expect of it.
+type Advice struct {
+	// Code is a stable code, such as "no_startup_probe".
+	Code string `json:"code"`
+	Text string `json:"text"`
+	// Evidence is what it rests on.
+	Evidence []Evidence `json:"evidence,omitempty"`
+}
+
+// LifeStep is one step of a pod's life, such as "scheduled" or "image pulled".
+type LifeStep struct {
+	// Step is a stable code.
+	Step string `json:"step"`
+	// Container is empty for a step of the pod.
+	Container string    `json:"container,omitempty"`
+	Time      time.Time `json:"time,omitzero"`
+	// Seconds is how long the step took, nil where that is not known; UsualSeconds what is
+	// usual for this workload.
+	Seconds      *float64 `json:"seconds,omitempty"`
+	UsualSeconds *float64 `json:"usualSeconds,omitempty"`
+	Text         string   `json:"text,omitempty"`
+	// Source tells where it was read: pod-status, pod-metadata or event.
+	Source string `json:"source,omitempty"`
 }
 
 // LogInstance tells whose log a captured tail is.
@@ -259,6 +289,11 @@ func (r Record) Clone() Record {
 	d.RuledOut = slices.Clone(d.RuledOut)
 	d.Missing = slices.Clone(d.Missing)
 	d.Next = slices.Clone(d.Next)
+	d.Advice = slices.Clone(d.Advice)
+	for i := range d.Advice {
+		d.Advice[i].Evidence = slices.Clone(d.Advice[i].Evidence)
+	}
+	r.Life = slices.Clone(r.Life)
 	return r
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -94,6 +95,9 @@ const (
 type Batch struct {
 	// Records have an ID each, and name their cluster themselves.
 	Records []record.Record
+	// Evidence is what records of this batch were diagnosed from, by their ID. It replaces what
+	// was stored of the same ID.
+	Evidence map[string]evidence.Evidence
 	// Cluster is what everything below belongs to.
 	Cluster string
 	// Marks replace those of the same container.
