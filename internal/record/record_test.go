@@ -31,8 +31,10 @@ func fullStop() Record {
 			Evidence:     []Evidence{{Source: "pod-status", Object: "Pod shop/checkout-1", UID: "u1", Field: "f", Value: "OOMKilled", Time: at(5)}},
 			Alternatives: []Alternative{{Cause: "a", Why: "w"}}, RuledOut: []Alternative{{Cause: "r", Why: "w"}},
 			Missing: []Missing{{What: "node events", Why: "forbidden"}}, Next: []NextStep{{Text: "t", Command: "kubectl"}}, RulesVersion: "1",
+			Advice: []Advice{{Code: "no_limit", Text: "t", Evidence: []Evidence{{Source: "pod-spec", Object: "Pod shop/checkout-1", UID: "u1", Field: "f", Value: "v", Time: at(5)}}}},
 		},
-		Log: &Log{Lines: []string{"one", "two"}, Instance: LogProven, Truncated: true, Redactions: 2, Missing: "m"},
+		Life: []LifeStep{{Step: "started", Container: "api", Time: at(5), Seconds: new(1.5), UsualSeconds: new(2.5), Text: "t", Source: "event"}},
+		Log:  &Log{Lines: []string{"one", "two"}, Instance: LogProven, Truncated: true, Redactions: 2, Missing: "m"},
 	}
 }
 
@@ -119,6 +121,8 @@ func TestFieldNames(t *testing.T) {
 		diagnosis.evidence diagnosis.evidence.source diagnosis.evidence.object diagnosis.evidence.uid diagnosis.evidence.field diagnosis.evidence.value diagnosis.evidence.time
 		diagnosis.alternatives diagnosis.alternatives.cause diagnosis.alternatives.why diagnosis.ruledOut diagnosis.ruledOut.cause diagnosis.ruledOut.why
 		diagnosis.missing diagnosis.missing.what diagnosis.missing.why diagnosis.next diagnosis.next.text diagnosis.next.command
+		diagnosis.advice diagnosis.advice.code diagnosis.advice.text diagnosis.advice.evidence diagnosis.advice.evidence.source diagnosis.advice.evidence.object diagnosis.advice.evidence.uid diagnosis.advice.evidence.field
+		diagnosis.advice.evidence.value diagnosis.advice.evidence.time life life.step life.container life.time life.seconds life.usualSeconds life.text life.source
 		log log.lines log.instance log.truncated log.redactions log.missing`)
 	for _, tc := range []struct {
 		name string
