@@ -46,8 +46,8 @@ type Writer interface {
 	// is stored, or all of it where the context ended or the connection broke at the very
 	// end; to append it again is right in both cases.
 	Append(ctx context.Context, b Batch) error
-	// Prune applies the retention, and returns how many records it removed. The logs and the
-	// changes of a record go with it, whether or not somebody still waits for them; marks are
+	// Prune applies the retention, and returns how many records it removed. The log, the
+	// evidence and the changes of a record go with it, whether or not somebody still waits for them; marks are
 	// kept whatever their age. Writers get their turn between its steps: it is not one
 	// transaction, and what it removed before it failed stays removed and is counted.
 	Prune(ctx context.Context, r Retention) (int, error)
@@ -73,6 +73,9 @@ type Reader interface {
 	// Get returns one record by its ID, with its log, or ErrNotFound. An unambiguous prefix
 	// of at least MinPrefix characters of an ID is enough; ErrAmbiguous where it fits several.
 	Get(ctx context.Context, id string) (record.Record, error)
+	// Evidence returns what the record with this ID, which must be whole, was diagnosed from,
+	// or ErrNotFound where nothing was kept of it.
+	Evidence(ctx context.Context, id string) (evidence.Evidence, error)
 	// Gaps returns the gaps of a cluster that overlap [from, to), oldest first; zero bounds
 	// are open, of the question as well as of a gap.
 	Gaps(ctx context.Context, cluster string, from, to time.Time) ([]record.Gap, error)
@@ -141,6 +144,8 @@ type Query struct {
 	Kind       record.Kind
 	Categories []record.Category
 	Causes     []string
+	// Open selects stalls that have no end.
+	Open bool
 	// Since and Until select records whose time (see When) is in [Since, Until).
 	Since time.Time
 	Until time.Time

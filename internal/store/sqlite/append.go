@@ -28,10 +28,11 @@ type writer struct {
 const (
 	findRecord = `SELECT r.seq, r.doc, l.doc FROM records r LEFT JOIN logs l ON l.record = r.seq WHERE r.id = ?`
 	addRecord  = `INSERT INTO records (id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container,
-		workload_kind, workload_name, node, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		workload_kind, workload_name, node, open, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	changeRecord = `UPDATE records SET at = ?, kind = ?, category = ?, cause = ?, cluster = ?, namespace = ?, pod = ?, pod_uid = ?,
-		container = ?, workload_kind = ?, workload_name = ?, node = ?, doc = ? WHERE seq = ?`
+		container = ?, workload_kind = ?, workload_name = ?, node = ?, open = ?, doc = ? WHERE seq = ?`
 	putLog      = `INSERT INTO logs (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
+	putEvidence = `INSERT INTO evidence (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
 	dropChange  = `DELETE FROM changes WHERE record = ?`
 	addChange   = `INSERT INTO changes (record) VALUES (?)`
 	addTotals   = `UPDATE totals SET stops = stops + ?, stalls = stalls + ?, missed = missed + ?, marks = marks + ?`
@@ -47,7 +48,7 @@ const (
 func (w *writer) prepare(ctx context.Context) error {
 	w.stmts = make(map[string]*sql.Stmt)
 	for _, text := range []string{
-		findRecord, addRecord, changeRecord, putLog, dropChange, addChange, addTotals,
+		findRecord, addRecord, changeRecord, putLog, putEvidence, dropChange, addChange, addTotals,
 		changeMark, addMark, forgetMarks, putGap, putScope,
 	} {
 		stmt, err := w.db.PrepareContext(ctx, text)
@@ -100,6 +101,11 @@ func (s *Store) Append(ctx context.Context, b store.Batch) error {
 		if err != nil {
 			return fmt.Errorf("append to store %s: encode record %s: %w", s.path, r.ID, err)
 		}
+		if ev, ok := b.Evidence[r.ID]; ok {
+			if encoded.evidence, err = marshal(ev); err != nil {
+				return fmt.Errorf("append to store %s: encode the evidence of record %s: %w", s.path, r.ID, err)
+			}
+		}
 		rows = append(rows, encoded)
 	}
 	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
@@ -109,10 +115,10 @@ func (s *Store) Append(ctx context.Context, b store.Batch) error {
 	return writeError("append to store "+s.path, err)
 }
 
-// A row is a record with its JSON.
+// A row is a record with its JSON, and that of its log and evidence where there are any.
 type row struct {
-	record   record.Record
-	doc, log []byte
+	record             record.Record
+	doc, log, evidence []byte
 }
 
 func newRow(r record.Record) (row, error) {
@@ -190,32 +196,38 @@ func (a *appender) record(next row) error {
 	var seq int64
 	var doc, log []byte
 	err := a.tx.StmtContext(a.ctx, a.writer.stmts[findRecord]).QueryRowContext(a.ctx, next.record.ID).Scan(&seq, &doc, &log)
-	if errors.Is(err, sql.ErrNoRows) {
-		return a.add(next)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		seq, err = a.add(next)
+	case err == nil:
+		err = a.refine(seq, doc, log, next)
 	}
-	if err != nil {
+	if err != nil || next.evidence == nil {
 		return err
 	}
-	return a.refine(seq, doc, log, next)
+	if _, err := a.exec(putEvidence, seq, a.writer.codec.packLog(next.evidence)); err != nil {
+		return fmt.Errorf("its evidence: %w", err)
+	}
+	return nil
 }
 
-func (a *appender) add(next row) error {
+func (a *appender) add(next row) (int64, error) {
 	done, err := a.exec(addRecord, append([]any{next.record.ID}, a.columns(next)...)...)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	seq, err := done.LastInsertId()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if next.log != nil {
 		if _, err := a.exec(putLog, seq, a.writer.codec.packLog(next.log)); err != nil {
-			return fmt.Errorf("its log: %w", err)
+			return 0, fmt.Errorf("its log: %w", err)
 		}
 	}
 	a.count(next.record, 1)
 	_, err = a.exec(addChange, seq)
-	return err
+	return seq, err
 }
 
 // refine replaces the record seq, which is stored as doc and log.
@@ -265,10 +277,11 @@ func (a *appender) columns(r row) []any {
 	if r.record.Workload != nil {
 		w = *r.record.Workload
 	}
+	open := r.record.Stall != nil && r.record.End.IsZero()
 	return []any{
 		nanos(r.record.When()), string(r.record.Kind), string(r.record.Category), r.record.Diagnosis.Cause,
 		r.record.Cluster, r.record.Namespace, r.record.Pod, r.record.PodUID, r.record.Container,
-		w.Kind, w.Name, r.record.Node, a.writer.codec.packRecord(r.doc),
+		w.Kind, w.Name, r.record.Node, open, a.writer.codec.packRecord(r.doc),
 	}
 }
 

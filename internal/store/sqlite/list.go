@@ -2,12 +2,15 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -89,6 +92,8 @@ func listStatement(q store.Query, after position, limit int) (string, []any) {
 		index = "records_workload"
 	case q.Node != "":
 		index = "records_node"
+	case q.Open:
+		index = "records_open"
 	case len(namespaces) > 0 && len(namespaces) <= maxMerged:
 		index = "records_namespace"
 	default:
@@ -157,6 +162,9 @@ func conditions(q store.Query, namespaces []string, after position) *where {
 	w.equal("cluster", q.Cluster)
 	w.equal("container", q.Container)
 	w.equal("kind", string(q.Kind))
+	if q.Open {
+		w.add("open = 1")
+	}
 	oneOf(w, "category", q.Categories)
 	oneOf(w, "cause", q.Causes)
 	if !q.Since.IsZero() {
@@ -168,6 +176,27 @@ func conditions(q store.Query, namespaces []string, after position) *where {
 	// Also on the first page: it makes every page a search in its index.
 	w.add("(at, seq) < (?, ?)", after.at, after.seq)
 	return w
+}
+
+const evidenceStatement = `
+	SELECT e.doc FROM records r JOIN evidence e ON e.record = r.seq WHERE r.id = ?`
+
+// Evidence implements store.Reader.
+func (s *Store) Evidence(ctx context.Context, id string) (evidence.Evidence, error) {
+	attempt := fmt.Sprintf("get the evidence of record %q of store %s", id, s.path)
+	var packed []byte
+	err := s.reader.QueryRowContext(ctx, evidenceStatement, id).Scan(&packed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return evidence.Evidence{}, fmt.Errorf("%s: %w", attempt, store.ErrNotFound)
+	}
+	if err != nil {
+		return evidence.Evidence{}, readError(attempt, err)
+	}
+	var e evidence.Evidence
+	if err := s.codec.into(packed, &e); err != nil {
+		return evidence.Evidence{}, fmt.Errorf("%s: %w", attempt, err)
+	}
+	return e, nil
 }
 
 const getStatement = `

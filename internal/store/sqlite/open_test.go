@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
 )
@@ -191,6 +193,40 @@ func TestOpenAfterInterruptedMigration(t *testing.T) {
 		is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')))`,
 		"INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1)")
 	s := openTest(t, Options{Path: path})
+	mustAppend(t, s, storetest.Sample(1))
+}
+
+// A history that an older version wrote is upgraded with everything in it.
+func TestOpenOlderSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	first, err := migrations.ReadFile("migrations/0001_init.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	r := record.Record{Kind: record.KindStall, ID: "0123456789", Cluster: "prod", Pod: "a", Stall: &record.Stall{Begin: storetest.Epoch()}}
+	doc, err := marshalRecord(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, path, `CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL,
+		is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')))`,
+		"INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1), (1, 1)", string(first),
+		fmt.Sprintf(`INSERT INTO records VALUES (1, '%s', %d, 'stall', '', '', 'prod', '', 'a', '', '', '', '', '', x'%x')`,
+			r.ID, storetest.Epoch().UnixNano(), c.packRecord(doc)),
+		"UPDATE totals SET stalls = 1")
+	s := openTest(t, Options{Path: path})
+	found, _, err := s.List(t.Context(), store.Query{Open: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]record.Record{r}, found); diff != "" {
+		t.Errorf("the open stalls of the older history (-want +got):\n%s", diff)
+	}
 	mustAppend(t, s, storetest.Sample(1))
 }
 

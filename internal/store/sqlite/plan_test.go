@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
@@ -58,6 +59,7 @@ func TestListPlans(t *testing.T) {
 		},
 		{"of a pod", store.Query{Pod: "checkout-1", Namespaces: []string{"shop"}}, "records_pod (pod=? AND at<?)"},
 		{"of a pod's life", store.Query{PodUID: "x", Container: "api"}, "records_pod_uid (pod_uid=? AND at<?)"},
+		{"that are open", store.Query{Open: true, Kind: record.KindStall, Cluster: "prod"}, "records_open (at<?)"},
 		{"of a node", store.Query{Node: "x", Since: storetest.Epoch()}, "records_node (node=? AND at>? AND at<?)"},
 	} {
 		for _, p := range []position{{at: maxNanos, seq: maxNanos}, after} {
@@ -91,6 +93,7 @@ func TestOtherPlans(t *testing.T) {
 		getStatement:                        {"a", "b"},
 		changesStatement:                    {"log", 10},
 		findRecord:                          {"a"},
+		evidenceStatement:                   {"a"},
 		forgetMarks:                         {"prod", "a"},
 		"DELETE FROM records WHERE seq = ?": {1},
 	} {
@@ -154,10 +157,17 @@ func TestNothingOutlivesItsRecord(t *testing.T) {
 		batch[i].Log = storetest.SampleLog(i)
 	}
 	mustAppend(t, s, batch...)
+	kept := make(map[string]evidence.Evidence)
+	for _, r := range batch {
+		kept[r.ID] = evidence.Evidence{Version: evidence.Version}
+	}
+	if err := s.Append(t.Context(), store.Batch{Records: batch, Evidence: kept}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Prune(t.Context(), store.Retention{Before: storetest.Epoch().Add(290 * time.Second)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []string{"records", "logs", "changes"} {
+	for _, table := range []string{"records", "logs", "evidence", "changes"} {
 		var n int
 		if err := s.reader.QueryRowContext(t.Context(), fmt.Sprintf("SELECT count(*) FROM %s", table)).Scan(&n); err != nil || n != 10 {
 			t.Errorf("%s has %d rows, want 10; error %v", table, n, err)

@@ -23,6 +23,7 @@ func selects(q store.Query, r record.Record) bool {
 		is(q.Container, r.Container) && is(q.Node, r.Node) && is(string(q.Kind), string(r.Kind)) &&
 		(q.Workload == nil || r.Workload != nil && *r.Workload == *q.Workload) &&
 		(len(q.Categories) == 0 || slices.Contains(q.Categories, r.Category)) && among(q.Causes, r.Diagnosis.Cause) &&
+		(!q.Open || r.Stall != nil && r.End.IsZero()) &&
 		(q.Since.IsZero() || !at.Before(q.Since)) && (q.Until.IsZero() || at.Before(q.Until))
 }
 
@@ -42,6 +43,9 @@ func varied(n int) []record.Record {
 			r.Workload = &record.Workload{Kind: []string{"Deployment", "Job"}[i%2], Name: fmt.Sprintf("w-%d", i%4)}
 		} else {
 			r.Begin = at
+			if i%2 == 0 {
+				r.End = at.Add(time.Hour)
+			}
 		}
 		r.Cluster = []string{"prod", "dev"}[i%5/4]
 		r.Namespace = fmt.Sprintf("ns-%d", i%6)
@@ -96,6 +100,10 @@ func queries() []store.Query {
 		{Kind: record.KindStop},
 		{Categories: []record.Category{record.Failure, record.Disruption}},
 		{Causes: []string{"oom_killed", "unknown"}},
+		{Open: true},
+		{Open: true, Kind: record.KindStall, Cluster: "prod"},
+		{Open: true, Namespaces: []string{"ns-1", "ns-5"}, Since: at(10)},
+		{Open: true, Kind: record.KindStop},
 		{Since: at(10)},
 		{Until: at(10)},
 		{Since: at(10), Until: at(10)},

@@ -43,6 +43,8 @@ func Run(t *testing.T, h Harness) {
 		{"BatchIsAtomic", batchIsAtomic},
 		{"RecordRoundTrip", recordRoundTrip},
 		{"LogRoundTrip", logRoundTrip},
+		{"Evidence", evidenceIsKept},
+		{"Open", openUntilTheEnd},
 		{"Marks", marks},
 		{"MarksMayCallTheStore", marksMayCallTheStore},
 		{"MarksOfMany", marksOfMany},
