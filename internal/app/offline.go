@@ -53,10 +53,10 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 		Owners:  objects,
 		Events:  events,
 		AsOf:    events.asOf,
-		Emit: func(r record.Record) {
-			shown[r.ID] = record.Record{Stop: r.Stop}
+		Emit: func(f pipeline.Finding) {
+			shown[f.Record.ID] = record.Record{Stop: f.Record.Stop}
 			if failed == nil {
-				failed = show(r)
+				failed = show(f.Record)
 			}
 		},
 	}
@@ -69,25 +69,40 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 		}
 		return failed
 	})
-	return Coverage(off, slices.Collect(maps.Values(shown)), missing), err
+	return coverage(off, slices.Collect(maps.Values(shown)), missing), err
 }
 
-// Analyze finds the last stops in a recorded state of a cluster: a file, a folder, an
-// archive, or "-" for stdin.
+// Analyze finds the last stops, and the stalls, in a recorded state of a cluster: a file,
+// a folder, an archive, or "-" for stdin.
 func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record.Document, error) {
-	doc := record.Document{Schema: record.Schema}
+	found, coverage, err := LookInto(ctx, cluster, path, stdin, nil)
+	return document(found, coverage), err
+}
+
+// document makes the one document that is printed of findings.
+func document(found []pipeline.Finding, coverage record.Coverage) record.Document {
+	doc := record.Document{Schema: record.Schema, Coverage: coverage}
+	for i := range found {
+		doc.Findings = append(doc.Findings, found[i].Record)
+	}
+	return doc
+}
+
+// LookInto finds in a recorded state of a cluster what Look finds in a live one.
+func LookInto(ctx context.Context, cluster, path string, stdin io.Reader, filter func(*corev1.Pod) bool) ([]pipeline.Finding, record.Coverage, error) {
 	redactor, err := redact.New(redact.Options{})
 	if err != nil {
-		return doc, err
+		return nil, record.Coverage{}, err
 	}
 	d, err := dump.ReadDump(ctx, path, stdin, dump.Limits{})
 	if err != nil {
-		return doc, err
+		return nil, record.Coverage{}, err
 	}
 	events := &dumpEvents{objects: d.Objects}
 	for _, ev := range dump.All[*corev1.Event](d.Objects) {
 		events.saw(ev)
 	}
+	var found []pipeline.Finding
 	off := &pipeline.Offline{
 		Context: ctx,
 		Engine:  pipeline.NewEngine(cluster, redactor),
@@ -95,11 +110,11 @@ func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record
 		Events:  events,
 		AsOf:    events.asOf,
 		Logs:    d.Objects,
-		Emit:    func(r record.Record) { doc.Findings = append(doc.Findings, r) },
+		Filter:  filter,
+		Emit:    func(f pipeline.Finding) { found = append(found, f) },
 	}
 	d.Objects.Replace(off, "")
-	doc.Coverage = Coverage(off, doc.Findings, d.Missing)
-	return doc, nil
+	return found, Coverage(off, found, d.Missing), nil
 }
 
 // dumpEvents reads events from what was recorded. A recording without any event was

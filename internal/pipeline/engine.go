@@ -111,6 +111,14 @@ func (e *Engine) stop(s *detect.Stop, pod *corev1.Pod, decode error, now time.Ti
 	return Finding{Record: r, Evidence: ev, Pod: pod, Previous: s.InLast, Refined: s.Refined}
 }
 
+// DiagnoseStall explains a stall, or tells that the evidence shows none.
+func DiagnoseStall(e *evidence.Evidence) (diagnose.Finding, bool) {
+	if e.Stall == nil {
+		return diagnose.Finding{}, false
+	}
+	return diagnose.Stalled(e)
+}
+
 // miss notes a reading that was not to be had.
 func (f *Finding) miss(m record.Missing) {
 	f.Evidence.Missing = append(f.Evidence.Missing, m)

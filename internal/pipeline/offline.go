@@ -7,6 +7,10 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -23,9 +27,11 @@ type Offline struct {
 	AsOf   func() time.Time
 	// Logs may be nil: then records have no log.
 	Logs LogReader
+	// Filter narrows down the pods that are looked at; nil for all.
+	Filter func(*corev1.Pod) bool
 	// Emit takes each record in the order of the stops; one that comes again with the
 	// same ID replaces the earlier one.
-	Emit func(record.Record)
+	Emit func(Finding)
 
 	// Pods counts those that were shown, Troubles holds what the recording says went wrong.
 	Pods     int
@@ -46,14 +52,33 @@ func (o *Offline) Replace(scope string, pods []Object, _ string) {
 
 // Apply implements Sink.
 func (o *Offline) Apply(_ string, pod Object) {
+	if !o.wanted(&pod) {
+		return
+	}
 	o.count(pod.View.UID)
 	o.emit(o.Engine.Observe(&pod, true, time.Time{}))
 }
 
 // Delete implements Sink.
 func (o *Offline) Delete(_ string, pod Object) {
+	if !o.wanted(&pod) {
+		return
+	}
 	o.count(pod.View.UID)
 	o.emit(o.Engine.Delete(&pod, true, time.Time{}))
+}
+
+// wanted asks the filter. Where the whole pod was not kept it is asked with its names alone.
+func (o *Offline) wanted(obj *Object) bool {
+	if o.Filter == nil {
+		return true
+	}
+	pod, err := full(obj)
+	if err != nil || pod == nil {
+		v := &obj.View
+		pod = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: v.Namespace, Name: v.Name, UID: types.UID(v.UID)}}
+	}
+	return o.Filter(pod)
 }
 
 // Progress implements Sink; a recording makes none.
@@ -89,7 +114,7 @@ func (o *Offline) emit(found []Finding) {
 		if o.Logs != nil && r.Stop != nil && f.Pod != nil && r.ContainerID != "" {
 			r.Log = o.Engine.tail(o.Context, o.Logs, f)
 		}
-		o.Emit(*r)
+		o.Emit(*f)
 		if r.Stop != nil {
 			o.remember(*f)
 		}
@@ -126,7 +151,7 @@ func (o *Offline) Late(uid string) {
 		o.addEvents(&f)
 		if after := f.Record.Diagnosis; after.Cause != before.Cause || after.Detail != before.Detail || after.Confidence != before.Confidence {
 			pod[key] = f
-			o.Emit(f.Record)
+			o.Emit(f)
 		}
 	}
 }
