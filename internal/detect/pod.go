@@ -26,6 +26,16 @@ type Pod struct {
 	Finished bool
 	// Rejected is true for a pod that the kubelet refused to admit.
 	Rejected bool
+	// Assigned is true once a node was chosen, Gated while a scheduling gate keeps the
+	// scheduler from choosing one.
+	Assigned, Gated bool
+	// Restarts is true where the pod's restart policy is Always.
+	Restarts bool
+	// CreatedAt and DeletionTimestamp are Unix seconds, 0 where unknown; the latter is when
+	// a deletion's grace period ends.
+	CreatedAt, DeletionTimestamp int64
+	// Scheduled, Initialized and Ready are the conditions of these types.
+	Scheduled, Initialized, Ready Condition
 	// Containers holds the pod's container statuses: init ones first, then the
 	// regular and the ephemeral ones, each in the order of the status.
 	Containers []Container
@@ -43,8 +53,34 @@ type Container struct {
 	StartedAt time.Time
 	// BackOff is true while the container waits in CrashLoopBackOff.
 	BackOff bool
+	// Ready and Started are as in the status; Started is false where it is not told.
+	Ready, Started bool
+	// Waiting is the reason of state.waiting, WaitingSum what WaitingSum gives for its message.
+	Waiting    string
+	WaitingSum uint64
 	// State and Last are the terminated states of status.state and status.lastState, nil where there is none.
 	State, Last *Terminated
+}
+
+// Status is that of a condition.
+type Status uint8
+
+// The statuses of a condition: NoStatus where the pod has no such condition, or one
+// whose status is no word of the API.
+const (
+	NoStatus Status = iota
+	True
+	False
+	Unknown
+)
+
+// Condition is what the detector needs of a condition of a pod.
+type Condition struct {
+	// Since is the last transition in Unix seconds, 0 where unknown.
+	Since int64
+	// Sum is a checksum of reason and message, 0 for a condition that is True.
+	Sum    uint64
+	Status Status
 }
 
 // Terminated is a terminated state. Zero times are unknown ones.
@@ -62,6 +98,9 @@ type Terminated struct {
 const (
 	reasonStatusUnknown = "ContainerStatusUnknown"
 	reasonBackOff       = "CrashLoopBackOff"
+	reasonCreating      = "ContainerCreating"
+	reasonInitializing  = "PodInitializing"
+	reasonPullBackOff   = "ImagePullBackOff"
 	rejectedPrefix      = "Pod was rejected: "
 )
 
@@ -76,7 +115,20 @@ func FromPod(p *corev1.Pod) Pod {
 		Rejected:  Rejected(string(p.Status.Phase), p.Status.Message),
 	}
 	v.ResourceVersion = ParseResourceVersion(p.ResourceVersion)
+	v.Assigned = p.Spec.NodeName != ""
+	v.Gated = len(p.Spec.SchedulingGates) > 0
+	v.Restarts = p.Spec.RestartPolicy == corev1.RestartPolicyAlways
+	v.CreatedAt = seconds(p.CreationTimestamp.Time)
+	if p.DeletionTimestamp != nil {
+		v.DeletionTimestamp = seconds(p.DeletionTimestamp.Time)
+	}
 	st := &p.Status
+	for i := range st.Conditions {
+		c := &st.Conditions[i]
+		if to := v.Condition(string(c.Type)); to != nil {
+			*to = NewCondition(string(c.Status), c.Reason, c.Message, c.LastTransitionTime.Time)
+		}
+	}
 	n := len(st.InitContainerStatuses) + len(st.ContainerStatuses) + len(st.EphemeralContainerStatuses)
 	if n == 0 {
 		return v
@@ -111,6 +163,51 @@ func ParseResourceVersion(s string) uint64 {
 	return n
 }
 
+// Condition returns where the view holds the condition of a type; nil for the types that
+// it does not hold.
+func (p *Pod) Condition(typ string) *Condition {
+	switch corev1.PodConditionType(typ) {
+	case corev1.PodScheduled:
+		return &p.Scheduled
+	case corev1.PodInitialized:
+		return &p.Initialized
+	case corev1.PodReady:
+		return &p.Ready
+	}
+	return nil
+}
+
+// NewCondition projects a condition.
+func NewCondition[T string | []byte](status, reason, message T, transition time.Time) Condition {
+	c := Condition{Since: seconds(transition)}
+	switch string(status) {
+	case string(corev1.ConditionTrue):
+		c.Status = True
+		return c
+	case string(corev1.ConditionFalse):
+		c.Status = False
+	case string(corev1.ConditionUnknown):
+		c.Status = Unknown
+	}
+	c.Sum = Sum64(reason)*31 + Sum64(message)
+	return c
+}
+
+// WaitingSum is the checksum of what a waiting message says of the cause. The kubelet
+// shows a failed pull in turns as ErrImagePull with the error and as ImagePullBackOff,
+// with the same error quoted since 1.32 and without one before (pkg/kubelet/images,
+// prevPullErrMsg): the first two are one statement, and the last is none, with sum 0.
+func WaitingSum[T string | []byte](reason string, message T) uint64 {
+	if reason != reasonPullBackOff {
+		return Sum64(message)
+	}
+	m := string(message)
+	if i := strings.Index(m, ": ErrImagePull: "); i >= 0 {
+		return Sum64(m[i+len(": ErrImagePull: "):])
+	}
+	return 0
+}
+
 // Sum64 is the checksum that marks and views hold in place of longer texts; 0 for an empty one.
 func Sum64[T string | []byte](s T) uint64 {
 	if len(s) == 0 {
@@ -139,6 +236,8 @@ func fromStatus(s *corev1.ContainerStatus, t record.ContainerType) Container {
 		RestartCount: s.RestartCount,
 		ContainerID:  s.ContainerID,
 		Running:      s.State.Running != nil,
+		Ready:        s.Ready,
+		Started:      s.Started != nil && *s.Started,
 		State:        fromTerminated(s.State.Terminated),
 		Last:         fromTerminated(s.LastTerminationState.Terminated),
 	}
@@ -147,6 +246,7 @@ func fromStatus(s *corev1.ContainerStatus, t record.ContainerType) Container {
 	}
 	if w := s.State.Waiting; w != nil {
 		c.BackOff = w.Reason == reasonBackOff
+		c.Waiting, c.WaitingSum = w.Reason, WaitingSum(w.Reason, w.Message)
 	}
 	return c
 }
@@ -173,3 +273,6 @@ func KnownTime(t time.Time) time.Time {
 	}
 	return t.UTC()
 }
+
+// seconds returns a known time in Unix seconds, 0 for an unknown one.
+func seconds(t time.Time) int64 { return max(t.Unix(), 0) }

@@ -90,7 +90,7 @@ func (p *pod) pack() {
 }
 
 // wantsFull tells whether there may be something to find in v: a stop, as
-// pipeline.Object.Full puts it, or a pod that was rejected.
+// pipeline.Object.Full puts it, or a symptom of a stall.
 func wantsFull(v *detect.Pod) bool {
 	if v.Deleting || v.Rejected {
 		return true
@@ -100,7 +100,7 @@ func wantsFull(v *detect.Pod) bool {
 			return true
 		}
 	}
-	return false
+	return len(detect.Symptoms(v)) > 0
 }
 
 func (p *pod) object() pipeline.Object {

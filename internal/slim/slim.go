@@ -41,15 +41,20 @@ const (
 	metaNamespace       = 3
 	metaUID             = 5
 	metaResourceVersion = 6
+	metaCreation        = 8
 	metaDeletion        = 9
 	metaAnnotations     = 12
 
-	specInitContainers = 20
+	specRestartPolicy   = 3
+	specNodeName        = 10
+	specInitContainers  = 20
+	specSchedulingGates = 38
 
 	containerName          = 1
 	containerRestartPolicy = 24
 
 	statusPhase      = 1
+	statusConditions = 2
 	statusMessage    = 3
 	statusContainers = 8
 	statusInit       = 10
@@ -58,14 +63,23 @@ const (
 	csName         = 1
 	csState        = 2
 	csLastState    = 3
+	csReady        = 4
 	csRestartCount = 5
 	csContainerID  = 8
+	csStarted      = 9
+
+	conditionType       = 1
+	conditionStatus     = 2
+	conditionTransition = 4
+	conditionReason     = 5
+	conditionMessage    = 6
 
 	stateWaiting    = 1
 	stateRunning    = 2
 	stateTerminated = 3
 
 	waitingReason    = 1
+	waitingMessage   = 2
 	runningStartedAt = 1
 
 	termExitCode    = 1
@@ -82,7 +96,6 @@ const (
 	policyAlways   = "Always"
 	phaseSucceeded = "Succeeded"
 	phaseFailed    = "Failed"
-	reasonBackOff  = "CrashLoopBackOff"
 
 	// initialEventsEnd is the map entry "k8s.io/initial-events-end": "true" as every
 	// protobuf encoder writes it, key before value.
@@ -102,7 +115,7 @@ func Decode(data []byte, p *detect.Pod) error {
 // into p, of which nothing remains.
 func (p *Pod) Unmarshal(data []byte) error {
 	*p = Pod{}
-	var d decoder
+	d := decoder{view: &p.View}
 	if err := d.pod(data, p); err != nil {
 		return fmt.Errorf("decode pod: %w", err)
 	}
@@ -112,6 +125,9 @@ func (p *Pod) Unmarshal(data []byte) error {
 // decoder holds what is known of a pod before all of it is read.
 type decoder struct {
 	phase, message []byte
+	policy         []byte
+	// view is what is filled in.
+	view *detect.Pod
 	// sidecars are the names of the init containers that run as sidecars.
 	sidecars [][]byte
 	// n counts the statuses of each list.
@@ -147,6 +163,7 @@ func (d *decoder) pod(data []byte, p *Pod) error {
 	if f.err != nil {
 		return f.err
 	}
+	p.View.Restarts = string(d.policy) == policyAlways
 	p.View.ResourceVersion = detect.ParseResourceVersion(p.ResourceVersion)
 	p.View.Finished = string(d.phase) == phaseSucceeded || string(d.phase) == phaseFailed
 	p.View.Rejected = len(d.message) > 0 && detect.Rejected(string(d.phase), string(d.message))
@@ -183,9 +200,11 @@ func (p *Pod) metadata(data []byte) error {
 			err = f.string(&p.View.UID)
 		case metaResourceVersion:
 			err = f.string(&p.ResourceVersion)
+		case metaCreation:
+			err = f.seconds(&p.View.CreatedAt)
 		case metaDeletion:
 			p.View.Deleting = true
-			err = f.expect(typeBytes)
+			err = f.seconds(&p.View.DeletionTimestamp)
 		case metaAnnotations:
 			if string(f.data()) == initialEventsEnd {
 				p.InitialEventsEnd = true
@@ -198,14 +217,24 @@ func (p *Pod) metadata(data []byte) error {
 	return f.err
 }
 
-// spec collects the names of the sidecars.
+// spec collects the names of the sidecars, and what concerns the pod as a whole.
 func (d *decoder) spec(data []byte) error {
 	f := fields{b: data}
 	for f.next() {
-		if f.num != specInitContainers {
-			continue
+		var err error
+		switch f.num {
+		case specRestartPolicy:
+			err = f.bytes(&d.policy)
+		case specNodeName:
+			d.view.Assigned = f.lo < f.hi
+			err = f.expect(typeBytes)
+		case specInitContainers:
+			err = f.message(d.initContainer)
+		case specSchedulingGates:
+			d.view.Gated = true
+			err = f.expect(typeBytes)
 		}
-		if err := f.message(d.initContainer); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -241,6 +270,8 @@ func (d *decoder) status(data []byte) error {
 		switch f.num {
 		case statusPhase:
 			err = f.bytes(&d.phase)
+		case statusConditions:
+			err = f.message(d.condition)
 		case statusMessage:
 			err = f.bytes(&d.message)
 		case statusInit, statusContainers, statusEphemeral:
@@ -250,6 +281,35 @@ func (d *decoder) status(data []byte) error {
 		if err != nil {
 			return err
 		}
+	}
+	return f.err
+}
+
+// condition reads one condition into the view, if it is of a type that the view holds.
+func (d *decoder) condition(data []byte) error {
+	var typ, status, reason, message []byte
+	var transition time.Time
+	f := fields{b: data}
+	for f.next() {
+		var err error
+		switch f.num {
+		case conditionType:
+			err = f.bytes(&typ)
+		case conditionStatus:
+			err = f.bytes(&status)
+		case conditionTransition:
+			err = f.time(&transition)
+		case conditionReason:
+			err = f.bytes(&reason)
+		case conditionMessage:
+			err = f.bytes(&message)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if to := d.view.Condition(string(typ)); to != nil {
+		*to = detect.NewCondition(status, reason, message, transition)
 	}
 	return f.err
 }
@@ -316,6 +376,10 @@ func container(data []byte, c *detect.Container) error {
 			err = f.message(now.read)
 		case csLastState:
 			err = f.message(last.read)
+		case csReady:
+			err = f.bool(&c.Ready)
+		case csStarted:
+			err = f.bool(&c.Started)
 		case csRestartCount:
 			err = f.int32(&c.RestartCount)
 		case csContainerID:
@@ -326,17 +390,42 @@ func container(data []byte, c *detect.Container) error {
 		}
 	}
 	c.Running, c.StartedAt = now.running, now.startedAt
-	c.BackOff = string(now.waiting) == reasonBackOff
+	if now.isWaiting {
+		c.Waiting = reason(now.waiting)
+		c.WaitingSum = detect.WaitingSum(c.Waiting, now.message)
+		c.BackOff = c.Waiting == reasonBackOff
+	}
 	c.State, c.Last = now.terminated, last.terminated
 	return f.err
 }
 
 // state is a ContainerState that may come in pieces.
 type state struct {
-	running    bool
-	startedAt  time.Time
-	waiting    []byte
-	terminated *detect.Terminated
+	running          bool
+	startedAt        time.Time
+	isWaiting        bool
+	waiting, message []byte
+	terminated       *detect.Terminated
+}
+
+// Reasons that many pods wait with; see reason.
+const (
+	reasonBackOff      = "CrashLoopBackOff"
+	reasonCreating     = "ContainerCreating"
+	reasonInitializing = "PodInitializing"
+)
+
+// reason returns a text of the bytes, without a copy for those that are common.
+func reason(b []byte) string {
+	switch string(b) {
+	case reasonBackOff:
+		return reasonBackOff
+	case reasonCreating:
+		return reasonCreating
+	case reasonInitializing:
+		return reasonInitializing
+	}
+	return string(b)
 }
 
 func (s *state) read(data []byte) error {
@@ -345,6 +434,7 @@ func (s *state) read(data []byte) error {
 		var err error
 		switch f.num {
 		case stateWaiting:
+			s.isWaiting = true
 			err = f.message(s.readWaiting)
 		case stateRunning:
 			s.running = true
@@ -367,10 +457,14 @@ func (s *state) read(data []byte) error {
 func (s *state) readWaiting(data []byte) error {
 	f := fields{b: data}
 	for f.next() {
-		if f.num != waitingReason {
-			continue
+		var err error
+		switch f.num {
+		case waitingReason:
+			err = f.bytes(&s.waiting)
+		case waitingMessage:
+			err = f.bytes(&s.message)
 		}
-		if err := f.bytes(&s.waiting); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -415,6 +509,14 @@ func terminated(data []byte, t *detect.Terminated) error {
 		}
 	}
 	return f.err
+}
+
+// seconds reads a metav1.Time as Unix seconds, 0 where it is unknown.
+func (f *fields) seconds(n *int64) error {
+	var t time.Time
+	err := f.time(&t)
+	*n = max(t.Unix(), 0)
+	return err
 }
 
 // time reads a metav1.Time. One that occurs twice is replaced, not merged, an

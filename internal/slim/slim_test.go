@@ -52,6 +52,15 @@ func randomPods(seed int64) *randfill.Filler {
 			p.Phase = oneOf(c, p.Phase, corev1.PodFailed, corev1.PodSucceeded, corev1.PodRunning)
 			p.Message = oneOf(c, p.Message, "Pod was rejected: Node didn't have enough resource: cpu", "Pod was rejected")
 		},
+		func(p *corev1.PodSpec, c randfill.Continue) {
+			c.FillNoCustom(p)
+			p.RestartPolicy = oneOf(c, p.RestartPolicy, corev1.RestartPolicyAlways, corev1.RestartPolicyNever)
+		},
+		func(p *corev1.PodCondition, c randfill.Continue) {
+			c.FillNoCustom(p)
+			p.Type = oneOf(c, p.Type, corev1.PodScheduled, corev1.PodInitialized, corev1.PodReady)
+			p.Status = oneOf(c, p.Status, corev1.ConditionTrue, corev1.ConditionFalse, corev1.ConditionUnknown)
+		},
 		func(r *corev1.Container, c randfill.Continue) {
 			c.FillNoCustom(r)
 			r.Name = oneOf(c, r.Name, "a", "b", "")
@@ -65,7 +74,8 @@ func randomPods(seed int64) *randfill.Filler {
 		},
 		func(w *corev1.ContainerStateWaiting, c randfill.Continue) {
 			c.FillNoCustom(w)
-			w.Reason = oneOf(c, w.Reason, "CrashLoopBackOff", "ContainerCreating")
+			w.Reason = oneOf(c, w.Reason, "CrashLoopBackOff", "ContainerCreating", "PodInitializing", "ImagePullBackOff", "ErrImagePull")
+			w.Message = oneOf(c, w.Message, "Back-off pulling image \"a\"", "Back-off pulling image \"a\": ErrImagePull: not found")
 		},
 	)
 }
@@ -146,7 +156,7 @@ type shape map[protowire.Number]shape
 func podShape() shape {
 	state := shape{1: {}, 2: {1: {}}, 3: {5: {}, 6: {}}}
 	status := shape{2: state, 3: state}
-	return shape{1: {}, 2: {20: {}}, 3: {8: status, 10: status, 13: status}}
+	return shape{1: {}, 2: {20: {}}, 3: {2: {}, 8: status, 10: status, 13: status}}
 }
 
 // shuffle reorders the fields of a message, splits some embedded messages in two,
@@ -216,16 +226,22 @@ func TestDecode(t *testing.T) {
 	at := metav1.Unix(1700000000, 0)
 	always := corev1.ContainerRestartPolicyAlways
 	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "checkout-1", UID: "u1", ResourceVersion: "42", DeletionTimestamp: &at},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "checkout-1", UID: "u1", ResourceVersion: "42", DeletionTimestamp: &at, CreationTimestamp: metav1.Unix(1600000000, 0)},
 		Spec: corev1.PodSpec{
+			NodeName: "n1", RestartPolicy: corev1.RestartPolicyAlways, SchedulingGates: []corev1.PodSchedulingGate{{Name: "quota"}},
 			InitContainers: []corev1.Container{{Name: "migrate"}, {Name: "proxy", RestartPolicy: &always}},
 			Containers:     []corev1.Container{{Name: "api"}},
 		},
 		Status: corev1.PodStatus{
-			InitContainerStatuses: []corev1.ContainerStatus{{Name: "migrate"}, {Name: "proxy"}},
+			Conditions: []corev1.PodCondition{
+				{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: at, Reason: "x"},
+				{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "r", Message: "m"},
+				{Type: corev1.ContainersReady, Status: corev1.ConditionFalse},
+			},
+			InitContainerStatuses: []corev1.ContainerStatus{{Name: "migrate"}, {Name: "proxy", Ready: true, Started: new(true)}},
 			ContainerStatuses: []corev1.ContainerStatus{{
 				Name: "api", RestartCount: 7, ContainerID: "containerd://new",
-				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off"}},
 				LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 					ExitCode: -1, Reason: "Error", Message: "boom", StartedAt: metav1.Unix(0, 0), FinishedAt: at, ContainerID: "containerd://old",
 				}},
@@ -235,10 +251,13 @@ func TestDecode(t *testing.T) {
 	}
 	want := detect.Pod{
 		UID: "u1", Namespace: "shop", Name: "checkout-1", ResourceVersion: 42, Deleting: true,
+		Assigned: true, Gated: true, Restarts: true, CreatedAt: 1600000000, DeletionTimestamp: 1700000000,
+		Scheduled: detect.Condition{Status: detect.True, Since: 1700000000},
+		Ready:     detect.NewCondition("False", "r", "m", time.Time{}),
 		Containers: []detect.Container{
 			{Name: "migrate", Type: record.Init},
-			{Name: "proxy", Type: record.Sidecar},
-			{Name: "api", Type: record.App, RestartCount: 7, ContainerID: "containerd://new", BackOff: true, Last: &detect.Terminated{
+			{Name: "proxy", Type: record.Sidecar, Ready: true, Started: true},
+			{Name: "api", Type: record.App, RestartCount: 7, ContainerID: "containerd://new", BackOff: true, Waiting: "CrashLoopBackOff", WaitingSum: detect.Sum64("back-off"), Last: &detect.Terminated{
 				ContainerID: "containerd://old", ExitCode: -1, Reason: "Error",
 				FinishedAt: time.Unix(1700000000, 0).UTC(), MessageSum: detect.Sum64("boom"),
 			}},

@@ -185,6 +185,14 @@ func (f *fields) int32(n *int32) error {
 	return nil
 }
 
+func (f *fields) bool(b *bool) error {
+	if err := f.expect(typeVarint); err != nil {
+		return err
+	}
+	*b = f.v != 0
+	return nil
+}
+
 func (f *fields) message(read func([]byte) error) error {
 	if err := f.expect(typeBytes); err != nil {
 		return err
