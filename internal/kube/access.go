@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Problem tells why an API server did not give what was asked for.
@@ -43,9 +44,12 @@ type AccessError struct {
 
 // Error returns one sentence.
 func (e *AccessError) Error() string {
-	what := fmt.Sprintf("%s %s in all namespaces", e.Verb, e.Resource)
-	if e.Namespace != "" {
-		what = fmt.Sprintf("%s %s in namespace %q", e.Verb, e.Resource, e.Namespace)
+	what := fmt.Sprintf("%s %s", e.Verb, e.Resource)
+	switch {
+	case e.Namespace != "":
+		what += fmt.Sprintf(" in namespace %q", e.Namespace)
+	case e.Resource != "nodes" && e.Resource != "namespaces": // which are in none
+		what += " in all namespaces"
 	}
 	switch e.Problem {
 	case Unreachable:
@@ -102,4 +106,18 @@ func access(err error, host, verb, resource, namespace string) error {
 		e.Reason = "no reason given"
 	}
 	return e
+}
+
+// certain returns err, unless it is a 404 that does not say which object is missing: of
+// a server that does not know the resource, or of a proxy before it. That is no proof
+// that an object is gone, so apierrors.IsNotFound does not hold for what comes in its place.
+func certain(err error) error {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return err
+	}
+	if d := status.Status().Details; d != nil && d.Name != "" && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
+		return err
+	}
+	return errors.New(status.Status().Message)
 }
