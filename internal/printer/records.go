@@ -161,38 +161,6 @@ func Workload(r *record.Record) string {
 	return kind + "/" + r.Workload.Name
 }
 
-// Outcome is the end as the API has it: the exit code and the reason, in a few words.
-func Outcome(r *record.Record) string {
-	var parts []string
-	switch s := r.Stop; {
-	case s == nil:
-		parts = append(parts, r.Diagnosis.Detail)
-	case !s.ExitObserved:
-		parts = append(parts, "exit not observed")
-	case s.ExitCode == nil:
-		parts = append(parts, "exit not seen, counted")
-	default:
-		what := fmt.Sprintf("exit %d", *s.ExitCode)
-		if s.Signal != "" {
-			what += " (" + s.Signal + ")"
-		}
-		if s.Reason != "" {
-			what += " " + s.Reason
-		}
-		parts = append(parts, what)
-	}
-	if d := r.Diagnosis.Detail; d != "" && r.Stop != nil {
-		parts = append(parts, d)
-	}
-	if r.Stop != nil && r.MissedBefore > 0 {
-		parts = append(parts, fmt.Sprintf("%d more before it only counted", r.MissedBefore))
-	}
-	if r.Stop != nil && r.BeforeWatch {
-		parts = append(parts, "before the watch")
-	}
-	return strings.Join(parts, ", ")
-}
-
 // Duration is a short form as kubectl's ages have: 41s, 3m12s, 6h4m, 12d.
 func Duration(d time.Duration) string {
 	s := int64(d / time.Second)

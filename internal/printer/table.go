@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/whyrestart/whyrestart/internal/record"
 )
@@ -19,6 +18,9 @@ type TableOptions struct {
 	// Clock shows the time of day in place of the age, for a stream; Absolute shows
 	// times in full.
 	Clock, Absolute bool
+	// Recorded tells that the records are of a state that was recorded at some time: what
+	// had not ended then may have ended since.
+	Recorded bool
 	// Color marks the cause by its category; the words say the same without it.
 	Color bool
 	// Now is what ages count from.
@@ -83,12 +85,7 @@ func (t *Table) columns() []column {
 		column{headCause, 20, func(r *record.Record) string { return r.Diagnosis.Cause }},
 		column{"CONF", 9, func(r *record.Record) string { return string(r.Diagnosis.Confidence) }},
 		column{"CATEGORY", 10, func(r *record.Record) string { return string(r.Category) }},
-		column{"RAN", 6, func(r *record.Record) string {
-			if r.Stop == nil || r.RanSeconds == nil {
-				return "-"
-			}
-			return Duration(time.Duration(*r.RanSeconds) * time.Second)
-		}},
+		column{"RAN", 6, func(r *record.Record) string { return t.lasted(r) }},
 		column{"DETAIL", 0, Outcome},
 	)
 	if t.o.Wide {
@@ -121,13 +118,32 @@ func (t *Table) age(r *record.Record) string {
 	}
 }
 
+// lasted is how long an instance ran, or how long a stall lasted; a plus marks one that
+// goes on.
+func (t *Table) lasted(r *record.Record) string {
+	until := t.o.Now
+	if t.o.Clock || t.o.Recorded {
+		until = r.ObservedAt
+	}
+	switch {
+	case r.Stop != nil && r.RanSeconds != nil:
+		return Duration(time.Duration(*r.RanSeconds) * time.Second)
+	case r.Stall == nil || r.Begin.IsZero():
+	case !r.End.IsZero():
+		return Duration(r.End.Sub(r.Begin))
+	case until.After(r.Begin):
+		return Duration(until.Sub(r.Begin)) + "+"
+	}
+	return "-"
+}
+
 // Rows writes all records at once, with columns as wide as they need to be.
 func (t *Table) Rows(records []record.Record) error {
 	cols := t.columns()
 	for i := range cols {
-		t.widths[i] = utf8.RuneCountInString(cols[i].head)
+		t.widths[i] = len(cols[i].head)
 		for j := range records {
-			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(Escape(cols[i].cell(&records[j]))))
+			t.widths[i] = max(t.widths[i], Columns(Escape(cols[i].cell(&records[j]))))
 		}
 	}
 	for i := range records {
@@ -163,7 +179,7 @@ func (t *Table) Row(r *record.Record) error {
 func (t *Table) line(cells []string, r *record.Record) error {
 	var b strings.Builder
 	for i, c := range cells {
-		n := utf8.RuneCountInString(c)
+		n := Columns(c)
 		if r != nil && t.widths[i] < n {
 			t.widths[i] = n
 		}

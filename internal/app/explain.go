@@ -1,0 +1,295 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/whyrestart/whyrestart/internal/diagnose"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/printer"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// Subject is what somebody asks about: a pod, or all pods of a workload.
+type Subject struct {
+	// Kind is the singular of a kind in lower case, "pod" for a single pod.
+	Kind, Name string
+	// Container narrows it down; empty means all.
+	Container string
+}
+
+// ParseSubject reads POD or KIND/NAME as kubectl spells it: with short names, in the
+// plural, or with an API group.
+func ParseSubject(arg string) (Subject, error) {
+	kind, name, ok := strings.Cut(arg, "/")
+	if !ok {
+		kind, name = "pod", arg
+	}
+	if kind == "" || name == "" || strings.Contains(name, "/") {
+		return Subject{}, fmt.Errorf("%q: want POD or KIND/NAME", arg)
+	}
+	kind, _, _ = strings.Cut(strings.ToLower(kind), ".") // deployments.apps
+	return Subject{Kind: canonical(kind), Name: name}, nil
+}
+
+func canonical(kind string) string {
+	switch kind {
+	case "po", "pods":
+		return "pod"
+	case "deploy":
+		return "deployment"
+	case "sts":
+		return "statefulset"
+	case "ds":
+		return "daemonset"
+	case "rs":
+		return "replicaset"
+	case "rc":
+		return "replicationcontroller"
+	case "cj":
+		return "cronjob"
+	}
+	if one, ok := strings.CutSuffix(kind, "s"); ok && !strings.HasSuffix(one, "s") {
+		return one
+	}
+	return kind
+}
+
+// IsPod tells that the subject is a single pod.
+func (s Subject) IsPod() bool { return s.Kind == "pod" }
+
+func (s Subject) String() string { return s.Kind + "/" + s.Name }
+
+// Has tells whether a finding is about the subject.
+func (s Subject) Has(f *pipeline.Finding) bool {
+	r := &f.Record
+	if s.Container != "" && r.Container != s.Container {
+		return false
+	}
+	if s.IsPod() {
+		return r.Pod == s.Name
+	}
+	if r.Workload != nil && canonical(strings.ToLower(r.Workload.Kind)) == s.Kind && r.Workload.Name == s.Name {
+		return true
+	}
+	owner := f.Evidence.Pod.Owner // between the pod and its workload: a ReplicaSet, a Job of a CronJob
+	if owner != nil && canonical(strings.ToLower(owner.Kind)) == s.Kind && owner.Name == s.Name {
+		return true
+	}
+	if e := f.Evidence.Owner; e != nil {
+		for _, c := range e.Chain {
+			if canonical(strings.ToLower(c.Kind)) == s.Kind && c.Name == s.Name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Of returns the findings about the subject.
+func (s Subject) Of(found []pipeline.Finding) []pipeline.Finding {
+	var out []pipeline.Finding
+	for i := range found {
+		if s.Has(&found[i]) {
+			out = append(out, found[i])
+		}
+	}
+	return out
+}
+
+// containerOf names the container, or the pod itself, that a finding is about.
+type containerOf struct {
+	pod  string
+	kind record.ContainerType
+	name string
+}
+
+func of(r *record.Record) containerOf {
+	return containerOf{cmp.Or(r.PodUID, r.Pod), r.ContainerType, r.Container}
+}
+
+// Newest returns the last stop of each container, and the stalls that go on (where there
+// are none, the last that ended): failures first. An init container that completed is
+// left out: that is what it is for.
+func Newest(found []pipeline.Finding) []pipeline.Finding {
+	type key struct {
+		containerOf
+		kind record.Kind
+	}
+	newest := make(map[key]pipeline.Finding)
+	var out []pipeline.Finding
+	for _, f := range found {
+		r := &f.Record
+		if r.Stall != nil && r.End.IsZero() {
+			out = append(out, f)
+			continue
+		}
+		if r.ContainerType == record.Init && r.Diagnosis.Cause == "completed" {
+			continue
+		}
+		k := key{of(r), r.Kind}
+		if old, ok := newest[k]; !ok || later(r, &old.Record) {
+			newest[k] = f
+		}
+	}
+	for k, f := range newest {
+		over := k.kind == record.KindStall
+		// A stall that is over is of interest where nothing came after it.
+		if _, stopped := newest[key{k.containerOf, record.KindStop}]; over && (stopped || len(out) > 0) {
+			continue
+		}
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b pipeline.Finding) int {
+		return cmp.Or(printer.ByWeight(&a.Record, &b.Record), cmp.Compare(a.Record.ID, b.Record.ID))
+	})
+	return out
+}
+
+func later(a, b *record.Record) bool {
+	if a.Stop != nil && b.Stop != nil && a.Epoch == b.Epoch && a.Ordinal != b.Ordinal {
+		return a.Ordinal > b.Ordinal
+	}
+	return a.When().After(b.When())
+}
+
+// Restart returns the stop that restart n followed: the one with ordinal n-1.
+func Restart(found []pipeline.Finding, n int) (pipeline.Finding, error) {
+	var seen []string
+	var best *pipeline.Finding
+	for i := range found {
+		r := &found[i].Record
+		if r.Stop == nil {
+			continue
+		}
+		if r.Ordinal != n-1 {
+			seen = append(seen, fmt.Sprint(r.Ordinal+1))
+		} else if best == nil || later(r, &best.Record) {
+			best = &found[i]
+		}
+	}
+	switch {
+	case best != nil:
+		return *best, nil
+	case len(seen) == 0:
+		return pipeline.Finding{}, fmt.Errorf("no stop is known, and so none that restart %d followed", n)
+	}
+	slices.Sort(seen)
+	return pipeline.Finding{}, fmt.Errorf("the stop before restart %d is not known here, but %s; a history that serve keeps has them all", n, strings.Join(slices.Compact(seen), ", "))
+}
+
+// AddLife adds the life of its pod to each finding, as far as the evidence tells it.
+func AddLife(found []pipeline.Finding) {
+	for i := range found {
+		if e := &found[i].Evidence; e.Version != "" {
+			found[i].Record.Life = diagnose.Life(e)
+		}
+	}
+}
+
+// Explanations puts findings into words: of those that say the same of several pods, the
+// newest stands for all.
+func Explanations(found []pipeline.Finding) []printer.Explanation {
+	records := Records(found)
+	byID := make(map[string]*pipeline.Finding, len(found))
+	for i := range found {
+		byID[found[i].Record.ID] = &found[i]
+	}
+	var out []printer.Explanation
+	for _, g := range printer.GroupBy(records) {
+		x := printer.Explanation{Record: *g.Newest}
+		if f := byID[g.Newest.ID]; f != nil {
+			x.History = historyOf(f)
+		}
+		for _, r := range g.Findings[1:] {
+			if r.Pod != g.Newest.Pod {
+				x.Like = append(x.Like, *r)
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// Records returns the records of findings.
+func Records(found []pipeline.Finding) []record.Record {
+	out := make([]record.Record, len(found))
+	for i := range found {
+		out[i] = found[i].Record
+	}
+	return out
+}
+
+// historyOf is what the evidence, or the restart count alone, tells of earlier stops.
+func historyOf(f *pipeline.Finding) *printer.History {
+	r := &f.Record
+	if r.Stop == nil {
+		return nil
+	}
+	if h := f.Evidence.History; h != nil && h.Stops > 0 {
+		out := &printer.History{Of: "this container", Stops: h.Stops + 1, First: h.First, Last: r.When(), RanSeconds: slices.Clone(h.RanSeconds)}
+		if r.RanSeconds != nil {
+			out.RanSeconds = append(out.RanSeconds, *r.RanSeconds)
+		}
+		out.Causes = countCauses(append(slices.Clone(h.Causes), r.Diagnosis.Cause))
+		out.Missed = max(0, r.Ordinal-h.Stops)
+		return out
+	}
+	if r.Ordinal == 0 {
+		return nil
+	}
+	return &printer.History{Of: "this container", Stops: 1, Missed: r.Ordinal}
+}
+
+// StoredHistory sums up the stops that a history has of one container of a pod.
+func StoredHistory(stops []record.Record) *printer.History {
+	h := &printer.History{Of: "this container"}
+	pods := make(map[string]bool)
+	var causes []string
+	for i := range stops {
+		r := &stops[i]
+		if r.Stop == nil {
+			continue
+		}
+		h.Stops++
+		h.Missed += r.MissedBefore
+		pods[r.PodUID] = true
+		causes = append(causes, r.Diagnosis.Cause)
+		if r.RanSeconds != nil {
+			h.RanSeconds = append(h.RanSeconds, *r.RanSeconds)
+		}
+		if t := r.When(); !t.IsZero() {
+			if h.First.IsZero() || t.Before(h.First) {
+				h.First = t
+			}
+			if t.After(h.Last) {
+				h.Last = t
+			}
+		}
+	}
+	if h.Stops+h.Missed < 2 {
+		return nil
+	}
+	h.Pods, h.Causes = len(pods), countCauses(causes)
+	return h
+}
+
+func countCauses(causes []string) []printer.CauseCount {
+	n := make(map[string]int)
+	for _, c := range causes {
+		n[c]++
+	}
+	var out []printer.CauseCount
+	for _, c := range slices.Sorted(maps.Keys(n)) {
+		out = append(out, printer.CauseCount{Cause: c, Stops: n[c]})
+	}
+	slices.SortStableFunc(out, func(a, b printer.CauseCount) int { return b.Stops - a.Stops })
+	return out
+}
+
+// ErrNoPod: there is no such pod, or no pod of such a workload.
+var ErrNoPod = errors.New("no such pod")

@@ -1,0 +1,161 @@
+package printer
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// Group is what several pods of one workload have in common.
+type Group struct {
+	// Newest is the newest finding of the group, Findings are all of them, newest first.
+	Newest   *record.Record
+	Findings []*record.Record
+	// Pods is how many pods they belong to.
+	Pods int
+}
+
+// groupKey is what findings share that are one problem.
+type groupKey struct {
+	cluster, namespace, workload, container string
+	kind                                    record.Kind
+	cause, detail                           string
+}
+
+// GroupBy puts findings together that say the same of one container of a workload:
+// failures first, then disruptions, and the newest first among them.
+func GroupBy(records []record.Record) []Group {
+	groups := make(map[groupKey]*Group)
+	var keys []groupKey
+	for i := range records {
+		r := &records[i]
+		key := groupKey{r.Cluster, r.Namespace, Workload(r), r.Container, r.Kind, r.Diagnosis.Cause, r.Diagnosis.Detail}
+		if groups[key] == nil {
+			groups[key] = new(Group)
+			keys = append(keys, key)
+		}
+		groups[key].Findings = append(groups[key].Findings, r)
+	}
+	out := make([]Group, 0, len(keys))
+	for _, key := range keys {
+		g := groups[key]
+		slices.SortStableFunc(g.Findings, func(a, b *record.Record) int { return b.When().Compare(a.When()) })
+		g.Newest = g.Findings[0]
+		pods := make(map[string]bool)
+		for _, r := range g.Findings {
+			pods[r.PodUID+"/"+r.Pod] = true
+		}
+		g.Pods = len(pods)
+		out = append(out, *g)
+	}
+	slices.SortStableFunc(out, func(a, b Group) int {
+		return cmp.Or(ByWeight(a.Newest, b.Newest), cmp.Compare(a.Newest.Namespace, b.Newest.Namespace), cmp.Compare(Workload(a.Newest), Workload(b.Newest)))
+	})
+	return out
+}
+
+// ByWeight orders findings as a person wants them: failures, disruptions, lifecycle, and
+// the newest first.
+func ByWeight(a, b *record.Record) int {
+	return cmp.Or(cmp.Compare(weight(a.Category), weight(b.Category)), b.When().Compare(a.When()))
+}
+
+func weight(c record.Category) int {
+	switch c {
+	case record.Failure:
+		return 0
+	case record.Disruption:
+		return 1
+	case record.Lifecycle:
+		return 2
+	}
+	return 3
+}
+
+// GroupTable writes groups as a table. Its last column is one sentence, cut to the width
+// of the terminal where that is known.
+type GroupTable struct {
+	TableOptions
+	// Width is that of the terminal in columns; 0 means that nothing is cut.
+	Width int
+}
+
+// Write writes the table.
+func (t GroupTable) Write(w io.Writer, groups []Group) error {
+	heads := []string{"WORKLOAD:CONTAINER", "PODS", headCause, "CONF", "CATEGORY", "NEWEST"}
+	if t.Namespace {
+		heads = slices.Insert(heads, 0, "NAMESPACE")
+	}
+	if t.Wide {
+		heads = append(heads, "POD", "NODE", "ID")
+	}
+	heads = append(heads, "SUMMARY")
+	rows := [][]string{heads}
+	for i := range groups {
+		rows = append(rows, t.row(&groups[i]))
+	}
+	last := len(heads) - 1
+	widths := make([]int, last)
+	for _, row := range rows {
+		for i := range widths {
+			row[i] = Escape(row[i])
+			widths[i] = max(widths[i], Columns(row[i]))
+		}
+	}
+	cause := slices.Index(heads, headCause)
+	var b strings.Builder
+	for n, row := range rows {
+		used := 0
+		for i, width := range widths {
+			cell := row[i]
+			if n > 0 && i == cause && t.Color {
+				cell = paint(groups[n-1].Newest.Category, cell)
+			}
+			b.WriteString(cell + strings.Repeat(" ", width-Columns(row[i])+2))
+			used += width + 2
+		}
+		summary := Escape(row[last])
+		if room := t.Width - used; t.Width > 0 && n > 0 {
+			summary = Shorten(summary, max(room, minSummary))
+		}
+		b.WriteString(summary + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// minSummary is what a summary has left at least, also beside long names.
+const minSummary = 24
+
+func (t GroupTable) row(g *Group) []string {
+	r := g.Newest
+	who := Workload(r)
+	if r.Container != "" {
+		who += ":" + r.Container
+	}
+	cause := r.Diagnosis.Cause
+	if r.Diagnosis.Detail != "" {
+		cause += ", " + r.Diagnosis.Detail
+	}
+	when := "<unknown>"
+	switch newest := r.When(); {
+	case newest.IsZero():
+	case t.Absolute:
+		when = newest.UTC().Format(time.RFC3339)
+	default:
+		when = Duration(t.Now.Sub(newest))
+	}
+	row := []string{who, fmt.Sprint(g.Pods), cause, string(r.Diagnosis.Confidence), string(r.Category), when}
+	if t.Namespace {
+		row = slices.Insert(row, 0, r.Namespace)
+	}
+	if t.Wide {
+		row = append(row, r.Pod, r.Node, r.ID)
+	}
+	return append(row, r.Diagnosis.Summary)
+}
