@@ -35,3 +35,21 @@ func well(c *evidence.Container) bool {
 	}
 	return false
 }
+
+// AsOf is when findings were made: now, or for a recorded state the newest time that is
+// in it.
+func AsOf(found []pipeline.Finding, recorded bool) time.Time {
+	if !recorded {
+		return time.Now()
+	}
+	var t time.Time
+	for i := range found {
+		f := &found[i]
+		for _, at := range []time.Time{f.Evidence.AsOf, f.Record.When(), f.Record.ObservedAt} {
+			if at.After(t) {
+				t = at
+			}
+		}
+	}
+	return t
+}

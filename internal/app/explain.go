@@ -2,11 +2,12 @@ package app
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/whyrestart/whyrestart/internal/diagnose"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
@@ -90,15 +91,42 @@ func (s Subject) Has(f *pipeline.Finding) bool {
 	return false
 }
 
-// Of returns the findings about the subject.
-func (s Subject) Of(found []pipeline.Finding) []pipeline.Finding {
-	var out []pipeline.Finding
-	for i := range found {
-		if s.Has(&found[i]) {
-			out = append(out, found[i])
+// Wants narrows down the pods that have to be looked at. It may let too many through,
+// of which Has tells more.
+func (s Subject) Wants(pod *corev1.Pod) bool {
+	if s.IsPod() {
+		return pod.Name == s.Name
+	}
+	switch s.Kind {
+	case "deployment", "statefulset", "daemonset", "replicaset", "replicationcontroller", "job", "cronjob":
+	default:
+		return true // who knows how its pods and what is between are named
+	}
+	if strings.HasPrefix(pod.Name, s.Name) {
+		return true
+	}
+	for _, o := range pod.OwnerReferences {
+		if o.Name == s.Name || strings.HasPrefix(o.Name, s.Name+"-") {
+			return true
 		}
 	}
-	return out
+	return false
+}
+
+// Of returns the findings about the subject, and apart from them what tells that a pod of
+// it is there of which there is nothing to find.
+func (s Subject) Of(found []pipeline.Finding) (about, well []pipeline.Finding) {
+	pods := s
+	pods.Container = ""
+	for i := range found {
+		switch f := &found[i]; {
+		case f.Record.Kind != "" && s.Has(f):
+			about = append(about, *f)
+		case pods.Has(f):
+			well = append(well, *f)
+		}
+	}
+	return about, well
 }
 
 // containerOf names the container, or the pod itself, that a finding is about.
@@ -245,39 +273,6 @@ func historyOf(f *pipeline.Finding) *printer.History {
 	return &printer.History{Of: "this container", Stops: 1, Missed: r.Ordinal}
 }
 
-// StoredHistory sums up the stops that a history has of one container of a pod.
-func StoredHistory(stops []record.Record) *printer.History {
-	h := &printer.History{Of: "this container"}
-	pods := make(map[string]bool)
-	var causes []string
-	for i := range stops {
-		r := &stops[i]
-		if r.Stop == nil {
-			continue
-		}
-		h.Stops++
-		h.Missed += r.MissedBefore
-		pods[r.PodUID] = true
-		causes = append(causes, r.Diagnosis.Cause)
-		if r.RanSeconds != nil {
-			h.RanSeconds = append(h.RanSeconds, *r.RanSeconds)
-		}
-		if t := r.When(); !t.IsZero() {
-			if h.First.IsZero() || t.Before(h.First) {
-				h.First = t
-			}
-			if t.After(h.Last) {
-				h.Last = t
-			}
-		}
-	}
-	if h.Stops+h.Missed < 2 {
-		return nil
-	}
-	h.Pods, h.Causes = len(pods), countCauses(causes)
-	return h
-}
-
 func countCauses(causes []string) []printer.CauseCount {
 	n := make(map[string]int)
 	for _, c := range causes {
@@ -291,5 +286,13 @@ func countCauses(causes []string) []printer.CauseCount {
 	return out
 }
 
-// ErrNoPod: there is no such pod, or no pod of such a workload.
-var ErrNoPod = errors.New("no such pod")
+// WithID returns the finding whose ID begins so.
+func WithID(found []pipeline.Finding, id string) []pipeline.Finding {
+	var out []pipeline.Finding
+	for i := range found {
+		if strings.HasPrefix(found[i].Record.ID, id) {
+			out = append(out, found[i])
+		}
+	}
+	return out
+}

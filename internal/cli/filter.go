@@ -13,7 +13,13 @@ import (
 type filterFlags struct {
 	container  string
 	categories []string
+	kind       string
 	all        bool
+}
+
+// addKind adds the flag that tells stops from stalls.
+func (f *filterFlags) addKind(flags *pflag.FlagSet) {
+	flags.StringVar(&f.kind, "kind", "", "only stops or only stalls: stop, stall (default both)")
 }
 
 // shownByDefault leaves out what somebody wanted to happen.
@@ -25,6 +31,11 @@ func (f *filterFlags) add(flags *pflag.FlagSet) {
 }
 
 func (f *filterFlags) check() error {
+	switch record.Kind(f.kind) {
+	case "", record.KindStop, record.KindStall:
+	default:
+		return fmt.Errorf("--kind=%s: want stop or stall", f.kind)
+	}
 	for _, c := range f.categories {
 		switch c {
 		case "all":
@@ -53,7 +64,7 @@ func (f *filterFlags) wanted() []record.Category {
 }
 
 func (f *filterFlags) match(r *record.Record) bool {
-	if f.container != "" && r.Container != f.container {
+	if f.container != "" && r.Container != f.container || f.kind != "" && record.Kind(f.kind) != r.Kind {
 		return false
 	}
 	wanted := f.wanted()
@@ -63,4 +74,18 @@ func (f *filterFlags) match(r *record.Record) bool {
 // keep returns the records that match.
 func (f *filterFlags) keep(records []record.Record) []record.Record {
 	return slices.DeleteFunc(records, func(r record.Record) bool { return !f.match(&r) })
+}
+
+// ofContainer returns the records of the wanted container, whatever their categories.
+func (f *filterFlags) ofContainer(records []record.Record) []record.Record {
+	if f.container == "" {
+		return records
+	}
+	var out []record.Record
+	for _, r := range records {
+		if r.Container == f.container {
+			out = append(out, r)
+		}
+	}
+	return out
 }

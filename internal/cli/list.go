@@ -30,19 +30,23 @@ func newList(e *environment) *cobra.Command {
 	o := &listOptions{}
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List container stops, newest first",
-		Long: `List container stops, newest first, from the history that serve keeps, or from the
-last states that the cluster's own statuses still show.`,
+		Short: "List container stops and stalls, newest first",
+		Long: `List container stops and stalls, newest first, from the history that serve keeps, or from
+what the cluster's own statuses still show. A stall is a container or pod that cannot
+start, become ready or go away; RAN says how long it lasts, with a plus while it does.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), e, o) },
 	}
 	o.source.add(cmd.Flags())
 	o.output.add(cmd.Flags(), "wide", "json", "yaml", "jsonl", "name", jsonpathPrefix, columnsPrefix)
 	o.filter.add(cmd.Flags())
+	o.filter.addKind(cmd.Flags())
+	completeFilters(cmd)
+	completeOutput(cmd, &o.output)
 	f := cmd.Flags()
 	f.StringVar(&o.from, "source", "auto", "where from: store, cluster, or auto (the store if there is one)")
 	f.StringVar(&o.store, "store", defaultStore(), "file of the history")
-	f.DurationVar(&o.since, "since", 0, "only stops of the last while, such as 24h")
+	f.DurationVar(&o.since, "since", 0, "only what is of the last while, such as 24h")
 	f.IntVar(&o.limit, "limit", 0, "at most this many; 0 means all")
 	return cmd
 }
@@ -106,6 +110,7 @@ func (o *listOptions) fromStore(ctx context.Context, namespaces []string) (doc r
 		Cluster:    o.source.cluster,
 		Namespaces: namespaces,
 		Container:  o.filter.container,
+		Kind:       record.Kind(o.filter.kind),
 		Categories: o.filter.wanted(),
 	}
 	if o.since > 0 {

@@ -17,6 +17,8 @@ import (
 type outputFlags struct {
 	format   string
 	absolute bool
+	// recorded tells that what is shown is of a recorded state.
+	recorded bool
 	formats  []string
 	template template
 }
@@ -61,12 +63,13 @@ func (f *outputFlags) document(e *environment, d record.Document, namespace bool
 		return err
 	}
 	return printer.NewTable(e.Out, printer.TableOptions{
-		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Color: color, Now: time.Now(),
+		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Recorded: f.recorded, Color: color, Now: time.Now(),
 	}).Rows(d.Findings)
 }
 
 // stream returns a function that prints records one by one. A table shows each record
-// once: late evidence for a row that was printed is left to the other formats.
+// once, and a stall once more when it is over: late evidence for a row that was printed
+// is left to the other formats.
 func (f *outputFlags) stream(e *environment, namespace bool) (func(record.Record) error, error) {
 	switch f.format {
 	case "jsonl", "json":
@@ -83,7 +86,11 @@ func (f *outputFlags) stream(e *environment, namespace bool) (func(record.Record
 	})
 	shown := make(recent)
 	return func(r record.Record) error {
-		if shown.has(r.ID) {
+		id := r.ID
+		if r.Stall != nil && !r.End.IsZero() {
+			id += " over"
+		}
+		if shown.has(id) {
 			return nil
 		}
 		return t.Row(&r)
@@ -127,6 +134,23 @@ func sayMissing(w io.Writer, missing []record.Missing) {
 	}
 }
 
+// groups prints a document as findings does, but its table has a line for what several
+// pods have in common.
+func (f *outputFlags) groups(e *environment, d record.Document, namespace bool) error {
+	if len(d.Findings) == 0 || f.format != "" && f.format != "wide" {
+		return f.findings(e, d, namespace)
+	}
+	color, err := e.colored()
+	if err != nil {
+		return err
+	}
+	sayMissing(e.Err, d.Coverage.Missing)
+	return printer.GroupTable{
+		TableOptions: printer.TableOptions{Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Color: color, Now: time.Now()},
+		Width:        terminalWidth(e.Out),
+	}.Write(e.Out, printer.GroupBy(d.Findings))
+}
+
 // findings prints a document, or says that there is nothing in it.
 func (f *outputFlags) findings(e *environment, d record.Document, namespace bool) error {
 	if d.Findings == nil {
@@ -143,7 +167,7 @@ func (f *outputFlags) findings(e *environment, d record.Document, namespace bool
 	}
 	if len(d.Findings) == 0 {
 		if !structured {
-			fmt.Fprintln(e.Err, "No stops found.")
+			fmt.Fprintln(e.Err, "No stops and no stalls found.")
 		}
 		return errNothing
 	}

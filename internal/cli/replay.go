@@ -70,7 +70,7 @@ func runReplay(ctx context.Context, e *environment, o *replayOptions, files []st
 		return err
 	}
 	if shown == 0 {
-		fmt.Fprintln(e.Err, "No stops found.")
+		fmt.Fprintln(e.Err, "No stops and no stalls found.")
 		return errNothing
 	}
 	return nil

@@ -25,6 +25,7 @@ const (
 	exitDone    = 0
 	exitError   = 1
 	exitNothing = 2
+	exitFailOn  = 3
 )
 
 // errNothing ends a command that found nothing to report.
@@ -51,11 +52,15 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	root := newRoot(e)
 	root.SetArgs(args[1:])
 	err := root.ExecuteContext(ctx)
+	var hit failedOn
 	switch {
 	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitDone // an interrupt is how a person ends a command that does not end
 	case errors.Is(err, errNothing):
 		return exitNothing
+	case errors.As(err, &hit):
+		fmt.Fprintf(s.Err, "whyrestart: --fail-on: %s\n", printer.Escape(hit.Error()))
+		return exitFailOn
 	default:
 		fmt.Fprintf(s.Err, "whyrestart: %s\n", printer.Escape(err.Error()))
 		return exitError
@@ -77,7 +82,7 @@ func newRoot(e *environment) *cobra.Command {
 		Long: `whyrestart watches a Kubernetes cluster, records every container stop exactly once,
 and says why it happened, with evidence from the API. It only ever reads.
 
-Exit codes: 0 done, 1 error, 2 nothing to report.`,
+Exit codes: 0 done, 1 error, 2 nothing to report, 3 a finding that --fail-on names.`,
 		Version:       version.Current(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -89,7 +94,7 @@ Exit codes: 0 done, 1 error, 2 nothing to report.`,
 	root.PersistentFlags().StringVar(&e.color, "color", "auto", "colour in tables: auto, always or never (auto respects NO_COLOR)")
 	root.PersistentFlags().BoolVar(&e.debug, "debug", false, "log more, to stderr")
 	root.AddCommand(
-		newServe(e), newWatch(e), newList(e), newLogs(e),
+		newServe(e), newWatch(e), newList(e), newExplain(e), newDiagnose(e), newLogs(e),
 		newReplay(e), newAnalyze(e), newDemo(e), newVersion(e),
 	)
 	return root
@@ -117,4 +122,14 @@ func (e *environment) colored() (bool, error) {
 		return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd())), nil
 	}
 	return false, fmt.Errorf("--color=%s: want auto, always or never", e.color)
+}
+
+// firstError asks each check in turn.
+func firstError(checks ...func() error) error {
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

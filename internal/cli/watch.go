@@ -21,13 +21,16 @@ func newWatch(e *environment) *cobra.Command {
 	o := &watchOptions{}
 	cmd := &cobra.Command{
 		Use:   "watch",
-		Short: "Show container stops as they happen",
+		Short: "Show container stops and stalls as they happen",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runWatch(cmd, e, o) },
 	}
 	o.source.add(cmd.Flags())
 	o.output.add(cmd.Flags(), "wide", "jsonl", "json", "name")
 	o.filter.add(cmd.Flags())
+	o.filter.addKind(cmd.Flags())
+	completeFilters(cmd)
+	completeOutput(cmd, &o.output)
 	f := cmd.Flags()
 	f.BoolVar(&o.history, "history", false, "also show the stops that happened before the watch began")
 	f.DurationVar(&o.settle, "settle", time.Second, "how long a stop may wait for its log and owner before it is shown")

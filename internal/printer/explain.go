@@ -64,11 +64,7 @@ const (
 // Explain writes an explanation as text that fits the terminal. Only commands are longer
 // than a line, because somebody may want to copy them.
 func Explain(w io.Writer, x Explanation, o ExplainOptions) error {
-	if o.Width <= 0 {
-		o.Width = DefaultWidth
-	}
-	o.Width = max(o.Width, minWidth)
-	p := &page{o: o, r: &x.Record}
+	p := newPage(&x.Record, o)
 	p.header(x.Like)
 	p.cause()
 	p.section("EVIDENCE", p.evidence())
@@ -90,6 +86,14 @@ type page struct {
 	b strings.Builder
 	o ExplainOptions
 	r *record.Record
+}
+
+func newPage(r *record.Record, o ExplainOptions) *page {
+	if o.Width <= 0 {
+		o.Width = DefaultWidth
+	}
+	o.Width = max(o.Width, minWidth)
+	return &page{o: o, r: r}
 }
 
 // section writes lines that are wrapped already, with the section's name before the first.
@@ -118,11 +122,12 @@ func (p *page) body() int { return p.o.Width - labelWidth }
 func (p *page) paragraph(s string) []string { return wrap(Escape(s), p.body()) }
 
 // hanging is paragraph with the lines after the first indented.
-func (p *page) hanging(s string) []string { return hang(Escape(s), p.body()) }
+func (p *page) hanging(s string) []string { return hang(Escape(s), p.body(), p.body()) }
 
-func hang(s string, width int) []string {
+// hang wraps the first line of a text to one width and the others, indented, to another.
+func hang(s string, first, width int) []string {
 	s = strings.Join(strings.Fields(s), " ")
-	lines := wrap(s, width)
+	lines := wrap(s, first)
 	if len(lines) > 1 {
 		rest := strings.TrimPrefix(s, lines[0])
 		lines = append(lines[:1], wrap("  "+strings.TrimLeft(rest, " "), width)...)
@@ -144,7 +149,7 @@ func (p *page) header(like []record.Record) {
 	if r.Node != "" {
 		first = append(first, r.Node)
 	}
-	for _, l := range hang(Escape(strings.Join(first, ", ")), p.o.Width) {
+	for _, l := range hang(Escape(strings.Join(first, ", ")), p.o.Width, p.o.Width) {
 		p.b.WriteString(p.bold(l) + "\n")
 	}
 	second := []string{"namespace " + r.Namespace}
@@ -152,11 +157,11 @@ func (p *page) header(like []record.Record) {
 		second = append(second, Workload(r))
 	}
 	second = append(second, p.end()...)
-	for _, l := range hang(Escape(strings.Join(second, ", ")), p.o.Width) {
+	for _, l := range hang(Escape(strings.Join(second, ", ")), p.o.Width, p.o.Width) {
 		p.b.WriteString(l + "\n")
 	}
 	if len(like) > 0 {
-		for _, l := range hang(Escape(p.like(like)), p.o.Width) {
+		for _, l := range hang(Escape(p.like(like)), p.o.Width, p.o.Width) {
 			p.b.WriteString(l + "\n")
 		}
 	}
@@ -248,7 +253,10 @@ func (p *page) cause() {
 	}
 	lines := wrap(Escape(d.Cause)+rest, p.body())
 	lines[0] = strings.Replace(lines[0], Escape(d.Cause), name, 1)
-	p.section("CAUSE", append(lines, p.paragraph(d.Summary)...))
+	if d.Summary != "" {
+		lines = append(lines, p.paragraph(d.Summary)...)
+	}
+	p.section("CAUSE", lines)
 }
 
 // log shows the end of the log, and the line that matters wherever it stands.
@@ -265,7 +273,7 @@ func (p *page) log() {
 	var out []string
 	show := func(i int) {
 		text := Escape(strings.ReplaceAll(strings.TrimRight(lines[i], " \t\r\n"), "\t", "    "))
-		out = append(out, wrap(text, p.body())...)
+		out = append(out, wrap(Shorten(text, longest), p.body())...)
 	}
 	left := from
 	if s := signature.Find(l.Lines); s != nil && s.Index < from {

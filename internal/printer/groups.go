@@ -110,20 +110,21 @@ func (t GroupTable) Write(w io.Writer, groups []Group) error {
 	cause := slices.Index(heads, headCause)
 	var b strings.Builder
 	for n, row := range rows {
+		var line strings.Builder
 		used := 0
 		for i, width := range widths {
 			cell := row[i]
 			if n > 0 && i == cause && t.Color {
 				cell = paint(groups[n-1].Newest.Category, cell)
 			}
-			b.WriteString(cell + strings.Repeat(" ", width-Columns(row[i])+2))
+			line.WriteString(cell + strings.Repeat(" ", width-Columns(row[i])+2))
 			used += width + 2
 		}
 		summary := Escape(row[last])
 		if room := t.Width - used; t.Width > 0 && n > 0 {
 			summary = Shorten(summary, max(room, minSummary))
 		}
-		b.WriteString(summary + "\n")
+		b.WriteString(strings.TrimRight(line.String()+summary, " ") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -2,9 +2,21 @@ package printer
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
+
+	"github.com/whyrestart/whyrestart/internal/record"
 )
+
+// Life writes the life of a pod of which there is nothing else to say.
+func Life(w io.Writer, r record.Record, o ExplainOptions) error {
+	p := newPage(&r, o)
+	p.header(nil)
+	p.life()
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
 
 // life draws the pod's life as a list: when, how long after the step before, what, and
 // how long it took.
@@ -30,11 +42,11 @@ func (p *page) life() {
 		}
 		last = s.Time
 	}
-	wt, wd, wn := widest(times), widest(deltas), min(widest(names), p.body()/2)
+	wt, wd := widest(times), widest(deltas)
+	wn := min(widest(names), p.body()/3)
 	var out []string
 	for i, s := range steps {
 		head := pad(times[i], wt) + "  " + strings.Repeat(" ", wd-Columns(deltas[i])) + deltas[i] + "  "
-		text := pad(names[i], wn)
 		var more []string
 		if s.Seconds != nil {
 			took := "took " + seconds(*s.Seconds)
@@ -46,28 +58,41 @@ func (p *page) life() {
 		if s.Text != "" {
 			more = append(more, Escape(s.Text))
 		}
-		if len(more) > 0 {
-			text += "  " + strings.Join(more, ", ")
-		}
-		out = append(out, columnsBeside(head, text, wn+2, p.body())...)
+		out = append(out, beside(head, names[i], strings.Join(more, ", "), wn, p.body())...)
 	}
 	p.section("LIFE", out)
 }
 
-// columnsBeside puts a text beside a head, and wraps it so that its second column stays one.
-func columnsBeside(head, text string, hangBy, width int) []string {
-	w := Columns(head)
-	room := width - w
-	if Columns(text) <= room {
-		return []string{head + text}
+// leastBeside is the least that a text beside others is wrapped to; with less room it
+// stands below them.
+const leastBeside = 20
+
+// beside puts a text beside a head and a name, and wraps it so that it stays a column.
+func beside(head, name, text string, nameWidth, width int) []string {
+	at := Columns(head) + nameWidth + 2
+	switch {
+	case text == "":
+	case Columns(name) <= nameWidth && width-at >= leastBeside:
+		lines := wrap(text, width-at)
+		out := []string{head + pad(name, nameWidth) + "  " + lines[0]}
+		for _, l := range lines[1:] {
+			out = append(out, strings.Repeat(" ", at)+l)
+		}
+		return out
+	default:
+		name += "  " + text
 	}
-	first, rest := cut(text, hangBy)
-	lines := wrap(strings.TrimLeft(rest, " "), max(10, room-hangBy))
-	out := []string{head + first + lines[0]}
-	for _, l := range lines[1:] {
-		out = append(out, strings.Repeat(" ", w+hangBy)+l)
+	if room := width - Columns(head); Columns(name) <= room {
+		return []string{head + name}
+	} else if room >= leastBeside {
+		lines := hang(name, room, room)
+		for i := range lines {
+			lines[i] = pad("", Columns(head)) + lines[i]
+		}
+		lines[0] = head + strings.TrimLeft(lines[0], " ")
+		return lines
 	}
-	return out
+	return append([]string{strings.TrimRight(head, " ")}, wrap("  "+name, width)...)
 }
 
 func widest(all []string) int {

@@ -36,7 +36,7 @@ func (p *page) stamped(text, stamp string) []string {
 		return p.hanging(text)
 	}
 	room := p.body() - len(stamp) - 2
-	lines := hang(Escape(text), room)
+	lines := hang(Escape(text), room, p.body())
 	lines[0] += strings.Repeat(" ", max(2, p.body()-len(stamp)-Columns(lines[0]))) + stamp
 	return lines
 }
@@ -119,7 +119,10 @@ func value(e *record.Evidence) string {
 
 // quoted leaves the quotes inside of a text as they are: it is read by people, who find
 // nothing escaped easier.
-func quoted(s string) string { return `"` + strings.TrimSpace(s) + `"` }
+func quoted(s string) string { return `"` + Shorten(strings.TrimSpace(s), longest) + `"` }
+
+// longest is how much of a text is quoted: the API allows messages of many kilobytes.
+const longest = 600
 
 // Bytes spells a size as a quantity of Kubernetes: 256Mi.
 func Bytes(n int64) string {

@@ -106,6 +106,9 @@ func (t *Table) columns() []column {
 
 func (t *Table) age(r *record.Record) string {
 	when := r.When()
+	if t.o.Clock && r.Stall != nil && !r.End.IsZero() {
+		when = r.End // in a stream, what happens now is that it ends
+	}
 	switch {
 	case when.IsZero():
 		return "<unknown>"

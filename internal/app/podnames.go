@@ -1,0 +1,21 @@
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// PodNames returns the names of the pods of a source, for completion.
+func PodNames(ctx context.Context, s Source) ([]string, error) {
+	var names []string
+	_, _, err := Look(ctx, s, func(pod *corev1.Pod) bool {
+		names = append(names, pod.Name)
+		return false
+	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	slices.Sort(names)
+	return slices.Compact(names), err
+}

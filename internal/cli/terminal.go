@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/whyrestart/whyrestart/internal/printer"
+)
+
+// maxWidth is the longest line that is pleasant to read.
+const maxWidth = 120
+
+// width is how many columns text is wrapped to: those of the terminal, or of COLUMNS
+// where there is none.
+func (e *environment) width() int {
+	n := terminalWidth(e.Out)
+	if n == 0 {
+		n, _ = strconv.Atoi(os.Getenv("COLUMNS"))
+	}
+	if n <= 0 {
+		n = printer.DefaultWidth
+	}
+	return min(n, maxWidth)
+}
+
+// terminalWidth is 0 where w is no terminal.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	n, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// patience is how long a person waits without being told for what.
+const patience = 2 * time.Second
+
+// progress tells a person at a terminal what takes so long, until the returned function
+// is called.
+func (e *environment) progress(what string) (done func()) {
+	if terminalWidth(e.Err) == 0 {
+		return func() {}
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		start := time.Now()
+		tick := time.NewTicker(patience)
+		defer tick.Stop()
+		for told := false; ; told = true {
+			select {
+			case <-stop:
+				if told {
+					fmt.Fprint(e.Err, "\r\x1b[K")
+				}
+				return
+			case now := <-tick.C:
+				fmt.Fprintf(e.Err, "\r\x1b[K%s, %s", what, printer.Duration(now.Sub(start)))
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-stopped
+	}
+}
