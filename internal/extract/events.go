@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -22,50 +23,94 @@ const combined = "(combined from similar events): "
 // (kube-apiserver --event-ttl).
 const eventTTL = time.Hour
 
+// maxOtherEvents bounds those among them that are about the pod's other containers.
+const maxOtherEvents = 16
+
 // AddEvents adds the events about the evidence's pod, told by its UID (a StatefulSet's
-// pods reuse their names), that are about the pod as a whole or about the container.
-// They were read at asOf; zero where that is not known.
+// pods reuse their names): those about the pod as a whole and about the container, and
+// a few about the other containers. They were read at asOf; zero where that is not known.
 func AddEvents(e *evidence.Evidence, events []*corev1.Event, asOf time.Time) {
 	e.EventsRead = true
 	if !asOf.IsZero() {
 		e.EventsSince = asOf.Add(-eventTTL).UTC()
 	}
-	e.Events = nil
+	var own, other []evidence.Event
 	for _, ev := range events {
 		o := &ev.InvolvedObject
 		if string(o.UID) != e.Pod.UID || o.Kind != "Pod" {
 			continue
 		}
-		about := aboutContainer(o.FieldPath, e.Container.Name)
-		if o.FieldPath != "" && !about {
+		out := event(ev)
+		name, named := containerName(o.FieldPath)
+		switch {
+		case named && name == e.Container.Name:
+			out.Container = true
+		case named:
+			out.Other = clipTo(name, maxCommand)
+			other = append(other, out)
+			continue
+		case o.FieldPath != "":
 			continue
 		}
-		first, last := eventTimes(ev)
-		count := int(ev.Count)
-		if ev.Series != nil {
-			count = int(ev.Series.Count)
-		}
-		e.Events = append(e.Events, evidence.Event{
-			Type:      ev.Type,
-			Reason:    ev.Reason,
-			Message:   clip(strings.TrimPrefix(ev.Message, combined)),
-			Container: about,
-			First:     first,
-			Last:      last,
-			Count:     count,
-		})
+		own = append(own, out)
 	}
-	slices.SortStableFunc(e.Events, func(a, b evidence.Event) int { return a.Last.Compare(b.Last) })
-	if n := len(e.Events) - maxEvents; n > 0 {
-		e.Events = e.Events[n:]
+	own, cut := newest(own, maxEvents)
+	other, _ = newest(other, maxOtherEvents)
+	e.Events = append(own, other...)
+	byTime(e.Events)
+	if cut {
 		e.Missing = append(e.Missing, record.Missing{What: "older events of the pod", Why: "there are too many"})
 	}
 }
 
-// aboutContainer tells whether a fieldPath, such as spec.containers{app}, names the container.
-func aboutContainer(fieldPath, container string) bool {
-	_, name, ok := strings.Cut(fieldPath, "{")
-	return ok && strings.TrimSuffix(name, "}") == container
+// Events returns events about something else than a pod, such as its node, oldest first.
+func Events(events []*corev1.Event) []evidence.Event {
+	var out []evidence.Event
+	for _, ev := range events {
+		e := event(ev)
+		e.Object = clipTo(ev.InvolvedObject.Kind+" "+ev.InvolvedObject.Name, maxCommand)
+		out = append(out, e)
+	}
+	out, _ = newest(out, maxEvents)
+	return out
+}
+
+func event(ev *corev1.Event) evidence.Event {
+	first, last := eventTimes(ev)
+	count := int(ev.Count)
+	if ev.Series != nil {
+		count = int(ev.Series.Count)
+	}
+	message, combined := strings.CutPrefix(ev.Message, combined)
+	return evidence.Event{
+		Type:     ev.Type,
+		Reason:   ev.Reason,
+		Message:  clip(message),
+		Source:   cmp.Or(ev.Source.Component, ev.ReportingController),
+		First:    first,
+		Last:     last,
+		Count:    count,
+		Combined: combined,
+	}
+}
+
+// newest sorts events by their times and keeps the last n.
+func newest(events []evidence.Event, n int) (kept []evidence.Event, cut bool) {
+	byTime(events)
+	if len(events) <= n {
+		return events, false
+	}
+	return slices.Clone(events[len(events)-n:]), true
+}
+
+func byTime(events []evidence.Event) {
+	slices.SortStableFunc(events, func(a, b evidence.Event) int { return a.Last.Compare(b.Last) })
+}
+
+// containerName is the name in a fieldPath such as spec.containers{app}.
+func containerName(fieldPath string) (name string, ok bool) {
+	_, name, ok = strings.Cut(fieldPath, "{")
+	return strings.TrimSuffix(name, "}"), ok
 }
 
 // EventTime returns when an event happened for the last time, zero where it does not say.

@@ -8,16 +8,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/whyrestart/whyrestart/internal/detect"
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
-
-// maxMessage bounds a message of the API that is kept. The kubelet bounds a
-// termination message to 4 KiB itself; a runtime's text has no such bound.
-const maxMessage = 4 << 10
 
 // Stop makes the record of a stop, without a diagnosis. Pod is the object that showed
 // it; nil where only the detector's memory is left.
@@ -95,80 +90,29 @@ func Evidence(s *detect.Stop, pod *corev1.Pod) evidence.Evidence {
 	if t := s.Terminated; t != nil {
 		st := e.Stop
 		st.Field = field(s)
-		st.HasExitCode, st.ExitCode, st.Reason = true, t.ExitCode, t.Reason
+		st.HasExitCode, st.ExitCode, st.Reason = true, t.ExitCode, clipTo(t.Reason, maxCommand)
 		st.StartedAt, st.FinishedAt = t.StartedAt, t.FinishedAt
 	}
+	e.Stop.ContainerID, e.Stop.Ordinal = s.ContainerID, s.Ordinal
 	if pod == nil {
 		e.Missing = append(e.Missing, record.Missing{What: "pod", Why: "it was gone before its last state could be read"})
 		return e
 	}
 	e.Pod = Pod(pod)
-	addContainer(&e.Container, pod, s)
+	e.Container = container(pod, s.Type, s.Name, true)
+	e.Others = others(pod, s.Type, s.Name)
 	if cs := status(pod, s.Type, s.Name); cs != nil {
 		if t := terminated(cs, s); t != nil {
 			e.Stop.Message = clip(t.Message)
-		}
-		if w := cs.State.Waiting; w != nil {
-			e.Container.WaitingReason, e.Container.WaitingMessage = w.Reason, clip(w.Message)
+			// It need not be kept twice.
+			if s.InLast {
+				e.Container.LastEnded.Message = ""
+			} else {
+				e.Container.Ended.Message = ""
+			}
 		}
 	}
 	return e
-}
-
-// Pod collects the facts of the pod itself.
-func Pod(pod *corev1.Pod) evidence.Pod {
-	p := evidence.Pod{
-		Namespace:     pod.Namespace,
-		Name:          pod.Name,
-		UID:           string(pod.UID),
-		Phase:         string(pod.Status.Phase),
-		Reason:        pod.Status.Reason,
-		Message:       clip(pod.Status.Message),
-		CreatedAt:     detect.KnownTime(pod.CreationTimestamp.Time),
-		RestartPolicy: string(pod.Spec.RestartPolicy),
-	}
-	if pod.DeletionTimestamp != nil {
-		p.DeletionTimestamp = detect.KnownTime(pod.DeletionTimestamp.Time)
-	}
-	if g := pod.DeletionGracePeriodSeconds; g != nil {
-		p.DeletionGraceSeconds = *g
-	}
-	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil {
-		p.TerminationGraceSeconds = *g
-	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue {
-			p.Disruption = &evidence.Condition{Reason: c.Reason, Message: clip(c.Message), Time: detect.KnownTime(c.LastTransitionTime.Time)}
-		}
-	}
-	if ref := metav1.GetControllerOf(pod); ref != nil {
-		p.Owner = &record.Workload{Kind: ref.Kind, Name: ref.Name}
-	}
-	p.AppsFinished = len(pod.Status.ContainerStatuses) > 0
-	for i := range pod.Status.ContainerStatuses {
-		if pod.Status.ContainerStatuses[i].State.Terminated == nil {
-			p.AppsFinished = false
-		}
-	}
-	return p
-}
-
-func addContainer(e *evidence.Container, pod *corev1.Pod, s *detect.Stop) {
-	c := spec(pod, s.Type, s.Name)
-	if c == nil {
-		return
-	}
-	if c.RestartPolicy != nil {
-		e.RestartPolicy = string(*c.RestartPolicy)
-	}
-	for _, rule := range c.RestartPolicyRules {
-		e.RestartRules = append(e.RestartRules, restartRule(rule))
-	}
-	e.Liveness, e.Startup = probe(c.LivenessProbe), probe(c.StartupProbe)
-	if c.Lifecycle != nil && c.Lifecycle.PostStart != nil {
-		e.PostStart = &evidence.Hook{}
-	}
-	e.MemoryLimit = c.Resources.Limits.Memory().Value()
 }
 
 // spec finds the spec of a container; nil where there is none.
@@ -255,18 +199,6 @@ func field(s *detect.Stop) string {
 	return fmt.Sprintf("status.%s[%s].%s.terminated", list, s.Name, state)
 }
 
-// clip bounds a text at a rune's border.
-func clip(s string) string {
-	if len(s) <= maxMessage {
-		return s
-	}
-	cut := maxMessage
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + "…"
-}
-
 // backOff matches the message of CrashLoopBackOff (pkg/kubelet/kuberuntime/kuberuntime_manager.go doBackOff).
 var backOff = regexp.MustCompile(`^back-off (\S+) restarting failed container`)
 
@@ -281,19 +213,4 @@ func BackOff(message string) int64 {
 		return 0
 	}
 	return int64(d / time.Second)
-}
-
-func restartRule(r corev1.ContainerRestartRule) evidence.RestartRule {
-	out := evidence.RestartRule{Action: string(r.Action)}
-	if r.ExitCodes != nil {
-		out.Operator, out.ExitCodes = string(r.ExitCodes.Operator), r.ExitCodes.Values
-	}
-	return out
-}
-
-func probe(p *corev1.Probe) *evidence.Probe {
-	if p == nil {
-		return nil
-	}
-	return &evidence.Probe{}
 }

@@ -240,9 +240,12 @@ func TestEvents(t *testing.T) {
 		event("OfALongerName", "spec.containers{api-2}", at(4)),
 		event("OfAnEarlierPod", "", at(4), func(e *corev1.Event) { e.InvolvedObject.UID = "u0" }),
 		event("OfANode", "", at(4), func(e *corev1.Event) { e.InvolvedObject.Kind = "Node" }),
-		event("Combined", "spec.containers{api}", at(5), func(e *corev1.Event) { e.Message = "(combined from similar events): late" }),
+		event("Combined", "spec.containers{api}", at(5), func(e *corev1.Event) {
+			e.Message, e.Source.Component = "(combined from similar events): late", "kubelet"
+		}),
 		event("NewStyle", "", metav1.Time{}, func(e *corev1.Event) {
 			e.FirstTimestamp, e.EventTime, e.Count = metav1.Time{}, metav1.NewMicroTime(at(2).Time), 0
+			e.ReportingController = "default-scheduler"
 			e.Series = &corev1.EventSeries{Count: 7, LastObservedTime: metav1.NewMicroTime(at(6).Time)}
 		}),
 		event("NoTime", "", metav1.Unix(0, 0), func(e *corev1.Event) { e.FirstTimestamp = metav1.Time{} }),
@@ -252,10 +255,12 @@ func TestEvents(t *testing.T) {
 		Container       bool
 		First, Last     int
 		Count           int
+		Other, Source   string
+		Combined        bool
 	}
 	var got []line
 	for _, ev := range e.Events {
-		l := line{ev.Reason, ev.Message, ev.Container, ev.First.Second(), ev.Last.Second(), ev.Count}
+		l := line{ev.Reason, ev.Message, ev.Container, ev.First.Second(), ev.Last.Second(), ev.Count, ev.Other, ev.Source, ev.Combined}
 		if ev.First.IsZero() {
 			l.First = -1
 		}
@@ -265,11 +270,13 @@ func TestEvents(t *testing.T) {
 		got = append(got, l)
 	}
 	want := []line{
-		{"NoTime", "m", false, -1, -1, 2},
-		{"OfThePod", "m", false, 1, 3, 2},
-		{"Combined", "late", true, 1, 5, 2},
-		{"NewStyle", "m", false, 2, 6, 7},
-		{"Newest", "m", true, 1, 9, 2},
+		{"NoTime", "m", false, -1, -1, 2, "", "", false},
+		{"OfThePod", "m", false, 1, 3, 2, "", "", false},
+		{"OfAnother", "m", false, 1, 4, 2, "other", "", false},
+		{"OfALongerName", "m", false, 1, 4, 2, "api-2", "", false},
+		{"Combined", "late", true, 1, 5, 2, "", "kubelet", true},
+		{"NewStyle", "m", false, 2, 6, 7, "", "default-scheduler", false},
+		{"Newest", "m", true, 1, 9, 2, "", "", false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)

@@ -1,15 +1,103 @@
 package extract
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
+
+// annotationRevision is the revision of a Deployment, and of its ReplicaSets; see
+// k8s.io/kubernetes pkg/controller/deployment/util.
+const annotationRevision = "deployment.kubernetes.io/revision"
+
+// labelTemplateGeneration is that of a DaemonSet's pods (k8s.io/api/extensions/v1beta1 DaemonSetTemplateGenerationKey).
+const labelTemplateGeneration = "pod-template-generation"
+
+// maxChain bounds the controllers above a pod.
+const maxChain = 8
+
+// Owner collects the facts of the controllers above a pod, the nearest first, as far as
+// they were read; the one above the last of them is named, and not Known. Where a read
+// found that this one does not exist, the caller sets its Gone. Ns is the pod's
+// namespace, nil where it was not read. Events are those about the controllers: nil where
+// they were not read, empty where there are none.
+func Owner(controllers []metav1.Object, ns *corev1.Namespace, events []*corev1.Event, pod *corev1.Pod) *evidence.Owner {
+	e := &evidence.Owner{EventsRead: events != nil, Events: Events(events)}
+	if ns != nil && ns.DeletionTimestamp != nil {
+		e.NamespaceDeleting = detect.KnownTime(ns.DeletionTimestamp.Time)
+	}
+	revision := "" // of the pod's template
+	ref := metav1.GetControllerOf(pod)
+	for ref != nil && len(e.Chain) < maxChain {
+		c := evidence.Controller{Kind: ref.Kind, Name: ref.Name, UID: string(ref.UID)}
+		var next *metav1.OwnerReference
+		if i := len(e.Chain); i < len(controllers) && controllers[i].GetUID() == ref.UID {
+			o := controllers[i]
+			c.Known = true
+			if t := o.GetDeletionTimestamp(); t != nil {
+				c.DeletedAt = detect.KnownTime(t.Time)
+			}
+			controller(&c, o, pod, revision)
+			revision = c.Revision
+			next = metav1.GetControllerOfNoCopy(o)
+		}
+		e.Chain = append(e.Chain, c)
+		ref = next
+	}
+	return e
+}
+
+// controller adds what a kind of controller tells. Revision is that of the pod's template
+// below it.
+func controller(c *evidence.Controller, o metav1.Object, pod *corev1.Pod, revision string) {
+	hash := pod.Labels[appsv1.ControllerRevisionHashLabelKey]
+	switch o := o.(type) {
+	case *appsv1.ReplicaSet:
+		c.Replicas, c.Revision = o.Spec.Replicas, o.Annotations[annotationRevision]
+		for _, s := range bounded(o.Status.Conditions) {
+			c.Conditions = append(c.Conditions, condition(string(s.Type), string(s.Status), s.Reason, s.Message, s.LastTransitionTime))
+		}
+	case *appsv1.Deployment:
+		c.Replicas, c.Revision, c.NewestRevision = o.Spec.Replicas, revision, o.Annotations[annotationRevision]
+		for _, s := range bounded(o.Status.Conditions) {
+			c.Conditions = append(c.Conditions, condition(string(s.Type), string(s.Status), s.Reason, s.Message, s.LastTransitionTime))
+		}
+	case *appsv1.StatefulSet:
+		c.Replicas, c.Revision, c.NewestRevision = o.Spec.Replicas, hash, o.Status.UpdateRevision
+		for _, s := range bounded(o.Status.Conditions) {
+			c.Conditions = append(c.Conditions, condition(string(s.Type), string(s.Status), s.Reason, s.Message, s.LastTransitionTime))
+		}
+	case *appsv1.DaemonSet:
+		// A DaemonSet does not tell the hash of its newest revision, but the generation of
+		// its template, which its pods are labelled with as well.
+		newest := o.Annotations[appsv1.DeprecatedTemplateGeneration]
+		if generation := pod.Labels[labelTemplateGeneration]; newest != "" && generation != "" {
+			c.Revision, c.NewestRevision = generation, newest
+		} else {
+			c.Revision = hash
+		}
+		for _, s := range bounded(o.Status.Conditions) {
+			c.Conditions = append(c.Conditions, condition(string(s.Type), string(s.Status), s.Reason, s.Message, s.LastTransitionTime))
+		}
+	case *batchv1.Job:
+		c.BackoffLimit, c.DeadlineSeconds = o.Spec.BackoffLimit, o.Spec.ActiveDeadlineSeconds
+		for _, s := range bounded(o.Status.Conditions) {
+			c.Conditions = append(c.Conditions, condition(string(s.Type), string(s.Status), s.Reason, s.Message, s.LastTransitionTime))
+		}
+	default:
+		c.Revision = cmp.Or(hash, revision)
+	}
+}
 
 // InferOwner returns the workload that a pod's ReplicaSet or Job, the controller in ref,
 // belongs to by its name and the pod's labels, nil where they tell nothing. It serves
