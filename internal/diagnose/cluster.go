@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -9,225 +10,273 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
-// This family: what the cluster or somebody did to the whole pod. Sources:
-// pkg/kubelet/eviction, preemption, nodeshutdown; pkg/controller/tainteviction, podgc;
+// This family: what the cluster did to the whole pod. Sources: pkg/kubelet/eviction,
+// preemption, nodeshutdown; pkg/controller/tainteviction, podgc;
 // pkg/registry/core/pod/storage/eviction.go; KEP-3329 for the condition DisruptionTarget.
-
-// skew is what two clocks of a cluster may differ by before their order says nothing.
-const skew = 2 * time.Second
 
 // disruptionTarget: the condition DisruptionTarget names who ended the pod.
 func disruptionTarget(e *evidence.Evidence) *answer {
 	c := e.Pod.Disruption
-	if c == nil || endedBefore(e, c.Time) {
+	if c == nil {
 		return nil
 	}
-	cause, what := "", ""
-	switch c.Reason {
-	case "EvictionByEvictionAPI":
-		cause, what = "eviction_api", "The pod was evicted through the eviction API, as a node drain does."
-	case "PreemptionByScheduler":
-		cause, what = "preempted", "The scheduler preempted the pod to make room for one of higher priority."
-	case "DeletionByTaintManager", "DeletionByDeviceTaintManager":
-		cause, what = "taint_eviction", "The pod was evicted because it does not tolerate a NoExecute taint."
-	case "DeletionByPodGC":
-		cause, what = "pod_gc", "The pod garbage collector removed the pod because its node is gone."
-	case "TerminationByKubelet":
-		return statusAnswer(e)
-	default:
+	if c.Reason == "TerminationByKubelet" {
+		return podStatusReason(e)
+	}
+	if endedBefore(e, c.Time) {
 		return nil
 	}
+	a := &answer{category: record.Disruption, confidence: record.Confirmed}
 	ev := statusEvidence(e)
 	reason, message := ev("status.conditions[DisruptionTarget].reason", c.Reason), ev("status.conditions[DisruptionTarget].message", c.Message)
 	reason.Time, message.Time = c.Time, c.Time
-	return &answer{
-		category:   record.Disruption,
-		cause:      cause,
-		confidence: record.Confirmed,
-		summary:    what,
-		evidence:   append([]record.Evidence{reason, message}, exitEvidence(e)...),
+	a.evidence = []record.Evidence{reason, message}
+	switch c.Reason {
+	case "EvictionByEvictionAPI":
+		a.cause, a.summary = "eviction_api", "The pod was evicted through the eviction API, as a node drain does"
+		if n := e.Node; n != nil && n.Unschedulable {
+			a.summary += fmt.Sprintf("; its node %s is cordoned", n.Name)
+			a.evidence = append(a.evidence, nodeEvidence(e, "spec.unschedulable", "true", time.Time{}))
+		}
+	case "PreemptionByScheduler":
+		a.cause, a.summary = "preempted", "The scheduler preempted the pod to make room for one of higher priority"
+		if p := lastEvent(e, func(ev *evidence.Event) bool { return ev.Reason == "Preempted" && !ev.Container }); p != nil {
+			a.evidence = append(a.evidence, eventEvidence(e, p))
+		}
+	case "DeletionByTaintManager":
+		a.cause, a.summary = "taint_eviction", "The pod was evicted because it does not tolerate a NoExecute taint of its node"
+		a.quoteTaints(e)
+	case "DeletionByDeviceTaintManager":
+		a.cause, a.detail, a.summary = "taint_eviction", "device", "The pod was evicted because it does not tolerate a NoExecute taint of a device that it was given"
+	case "DeletionByPodGC":
+		a.cause, a.summary = "pod_gc", "The pod garbage collector removed the pod"
+		if c.Message == "PodGC: node no longer exists" {
+			a.summary += " because its node is gone"
+		}
+	default:
+		return nil
 	}
+	a.summary += overrun(e) + "."
+	a.evidence = append(a.evidence, exitEvidence(e)...)
+	return a
+}
+
+// quoteTaints adds the taints of the node that evict pods.
+func (a *answer) quoteTaints(e *evidence.Evidence) {
+	if e.Node == nil {
+		return
+	}
+	var names []string
+	for _, t := range e.Node.Taints {
+		if t.Effect != "NoExecute" {
+			continue
+		}
+		name := t.Key
+		if t.Value != "" {
+			name += "=" + t.Value
+		}
+		names = append(names, name)
+		a.evidence = append(a.evidence, nodeEvidence(e, "spec.taints", name+":NoExecute", t.Time))
+	}
+	if len(names) > 0 {
+		a.summary += " (" + strings.Join(names, ", ") + ")"
+	}
+}
+
+// overrun tells, for a sentence, that the container was killed at the end of a grace period; empty otherwise.
+func overrun(e *evidence.Evidence) string {
+	if g, ok := graceExceeded(e); ok {
+		return fmt.Sprintf(", and the container was killed at the end of its grace period of %s", span(g))
+	}
+	return ""
 }
 
 // podStatusReason: the kubelet ended the pod and says so in status.reason. It writes
-// that after all containers stopped, so it explains only those that were the last of
-// their container.
+// that after all containers stopped (status_manager.go mergePodStatus), so it explains
+// only those that were the last of their container, and of those the ones that it stopped.
 func podStatusReason(e *evidence.Evidence) *answer {
-	if e.Pod.Phase != "Failed" || e.Stop.ExitObserved && strings.Contains(e.Stop.Field, ".lastState.") && e.Container.WaitingReason == "" {
+	s := e.Stop
+	if e.Pod.Phase != "Failed" || s.ExitObserved && strings.Contains(s.Field, ".lastState.") && e.Container.WaitingReason == "" {
 		return nil
 	}
-	return statusAnswer(e)
+	a := byKubelet(e, e.Pod.Reason, e.Pod.Message)
+	if a == nil {
+		return nil
+	}
+	killed := killing(e)
+	if killed == nil && beforeTheKill(e) {
+		return nil
+	}
+	ev := statusEvidence(e)
+	a.evidence = []record.Evidence{ev("status.reason", e.Pod.Reason), ev("status.message", e.Pod.Message)}
+	switch {
+	case killed != nil:
+		a.evidence = append(a.evidence, eventEvidence(e, killed))
+	case covered(e) && !lossy(e) && !(s.Reason == "Error" && (s.ExitCode == 137 || s.ExitCode == 143)):
+		a.confidence = record.Likely
+		a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "no Killing event of this container is there: it may have ended before the kubelet stopped the pod"}}
+	}
+	a.evidence = append(a.evidence, exitEvidence(e)...)
+	return a
 }
 
-// evictedEvent: the kubelet evicted the pod, and its status does not say so: a pod whose
-// programs answer with exit code 0 ends as Succeeded, without a reason (issue 105467 of
-// kubernetes/kubernetes).
+// beforeTheKill tells that the container had ended before the kubelet began to end the
+// pod: before the event that says so, or much earlier than another container of the
+// pod, as it stops all at once.
+func beforeTheKill(e *evidence.Evidence) bool {
+	f := e.Stop.FinishedAt
+	if f.IsZero() {
+		return false
+	}
+	for i := range e.Events {
+		if ev := &e.Events[i]; endsThePod(ev) && ev.Reason == e.Pod.Reason && !ev.First.IsZero() {
+			return f.Before(ev.First.Add(-skew))
+		}
+	}
+	grace := seconds(e.Pod.TerminationGraceSeconds) + time.Minute
+	if c := e.Pod.Disruption; c != nil && c.Reason == "TerminationByKubelet" && !c.Time.IsZero() && f.Before(c.Time.Add(-grace)) {
+		return true
+	}
+	for i := range e.Others {
+		if o := e.Others[i].Ended; o != nil && f.Before(o.FinishedAt.Add(-grace)) {
+			return true
+		}
+	}
+	return false
+}
+
+// endsThePod tells the events by which the kubelet says that it ends a pod.
+func endsThePod(ev *evidence.Event) bool {
+	switch ev.Reason {
+	case "Evicted", "Preempting", "DeadlineExceeded":
+		return !ev.Container && ev.Other == "" && ev.Object == ""
+	}
+	return false
+}
+
+// evictedEvent: the kubelet ended the pod, and its status does not say so, or not yet: a
+// pod whose programs answer with exit code 0 ends as Succeeded, without a reason (issue
+// 105467 of kubernetes/kubernetes).
 func evictedEvent(e *evidence.Evidence) *answer {
 	k := killing(e)
-	if k == nil {
+	if k == nil || !plainStop(k.event) {
 		return nil
 	}
-	ev := lastEvent(e, func(ev *evidence.Event) bool {
-		return !ev.Container && (ev.Reason == "Evicted" || ev.Reason == "Preempting")
-	})
-	if ev == nil || k.Last.Before(ev.Last.Add(-skew)) {
+	ev := lastEvent(e, endsThePod)
+	if ev == nil || k.at.Before(ev.at.Add(-skew)) {
 		return nil
 	}
-	a := byKubelet(ev.Reason, ev.Message)
+	a := byKubelet(e, ev.event.Reason, ev.event.Message)
 	if a != nil {
 		a.evidence = append([]record.Evidence{eventEvidence(e, ev), eventEvidence(e, k)}, exitEvidence(e)...)
 	}
 	return a
 }
 
-// statusAnswer tells from status.reason and status.message why the kubelet ended the pod.
-func statusAnswer(e *evidence.Evidence) *answer {
-	a := byKubelet(e.Pod.Reason, e.Pod.Message)
-	if a != nil {
-		ev := statusEvidence(e)
-		a.evidence = append([]record.Evidence{ev("status.reason", e.Pod.Reason), ev("status.message", e.Pod.Message)}, exitEvidence(e)...)
-	}
-	return a
-}
+var (
+	lowOn       = regexp.MustCompile(`^The node was low on resource: ([A-Za-z0-9./-]*[A-Za-z0-9])`)
+	threshold   = regexp.MustCompile(`Threshold quantity: ([^,]+), available: ([^.]+(?:\.\d+)?[A-Za-z]*)\. `)
+	emptyDir    = regexp.MustCompile(`^Usage of EmptyDir volume "([^"]*)" exceeds the limit "([^"]*)"`)
+	podStorage  = regexp.MustCompile(`^Pod ephemeral local storage usage exceeds the total limit of containers ([^ ]+?)\.? *$`)
+	overStorage = regexp.MustCompile(`^Container (\S+) exceeded its local ephemeral storage limit "([^"]*)"`)
+)
 
 // byKubelet tells why the kubelet ended a pod by the reason and message that it gives,
 // which are the same in the pod's status and in its event.
-func byKubelet(reason, message string) *answer {
+func byKubelet(e *evidence.Evidence, reason, message string) *answer {
 	a := &answer{category: record.Disruption, confidence: record.Confirmed}
 	switch reason {
 	case "Evicted":
-		resource, pressure := strings.CutPrefix(message, "The node was low on resource: ")
-		switch {
-		case pressure:
-			a.cause = "node_pressure_eviction"
-			a.detail, _, _ = strings.Cut(resource, ".")
-			a.summary = fmt.Sprintf("The kubelet evicted the pod because its node ran low on %s.", a.detail)
-		case strings.HasPrefix(message, "Usage of EmptyDir volume "),
-			strings.HasPrefix(message, "Pod ephemeral local storage usage exceeds "),
-			strings.HasPrefix(message, "Container ") && strings.Contains(message, " exceeded its local ephemeral storage limit"):
-			a.category, a.cause = record.Failure, "storage_limit_eviction"
-			a.summary = "The kubelet evicted the pod because it wrote more than its local storage limit."
-		default:
-			return nil
-		}
+		return evicted(a, message)
 	case "Preempting":
 		a.cause, a.summary = "kubelet_preempted", "The kubelet ended the pod to admit a critical one."
 	case "Terminated", "NodeShutdown":
 		a.cause, a.summary = "node_shutdown", "The kubelet ended the pod because its node is shutting down."
 	case "DeadlineExceeded":
-		a.category, a.cause = record.Failure, "deadline_exceeded"
+		a.category, a.cause, a.detail = record.Failure, "deadline_exceeded", "pod"
 		a.summary = "The pod ran longer than its activeDeadlineSeconds."
+		if d := e.Pod.ActiveDeadlineSeconds; d > 0 {
+			a.summary = fmt.Sprintf("The pod ran longer than its activeDeadlineSeconds, which is %d (%s), and the kubelet ended it.", d, span(seconds(d)))
+		}
 	default:
 		return nil
 	}
 	return a
 }
 
-// podDeleted: somebody or a controller deleted the pod, and that is why its containers ended.
-func podDeleted(e *evidence.Evidence) *answer {
-	p, s := &e.Pod, e.Stop
-	if !s.ExitObserved {
-		a := &answer{
-			category:   record.Lifecycle,
-			cause:      "pod_deleted",
-			confidence: record.Likely,
-			summary:    "The pod was removed while the container was reported running; how the container ended was never reported.",
-			missing:    []record.Missing{{What: "exit code", Why: "the pod was gone before the kubelet reported one"}},
+// evicted tells apart what the kubelet evicts for (pkg/kubelet/eviction): pressure of
+// the node, which the pod may be innocent of, and limits of the pod's own, which it broke.
+func evicted(a *answer, message string) *answer {
+	if m := lowOn.FindStringSubmatch(message); m != nil {
+		a.cause, a.detail = "node_pressure_eviction", m[1]
+		a.summary = fmt.Sprintf("The kubelet evicted the pod because its node ran low on %s", m[1])
+		if t := threshold.FindStringSubmatch(message); t != nil {
+			a.summary += fmt.Sprintf(" (%s available, the threshold is %s)", t[2], t[1])
 		}
-		if !p.DeletionTimestamp.IsZero() {
-			a.confidence = record.Confirmed
-			a.evidence = []record.Evidence{timeEvidence(e, "metadata.deletionTimestamp", p.DeletionTimestamp)}
-		}
+		a.summary += "."
 		return a
 	}
-	if p.DeletionTimestamp.IsZero() || endedBefore(e, deletionRequested(p)) {
+	a.category, a.cause = record.Failure, "storage_limit_eviction"
+	if m := emptyDir.FindStringSubmatch(message); m != nil {
+		a.detail = "empty_dir"
+		a.summary = fmt.Sprintf("The kubelet evicted the pod because it wrote more into its emptyDir volume %q than the limit of %s.", m[1], m[2])
+		return a
+	}
+	if m := podStorage.FindStringSubmatch(message); m != nil {
+		a.detail = "pod"
+		a.summary = fmt.Sprintf("The kubelet evicted the pod because it used more local storage than the limits of its containers together, %s.", m[1])
+		return a
+	}
+	if m := overStorage.FindStringSubmatch(message); m != nil {
+		a.detail = "container"
+		a.summary = fmt.Sprintf("The kubelet evicted the pod because its container %s used more local storage than its limit of %s.", m[1], m[2])
+		return a
+	}
+	return nil
+}
+
+// sidecarStopped: the kubelet stops sidecars once the regular containers of a pod have finished (KEP-753).
+func sidecarStopped(e *evidence.Evidence) *answer {
+	if e.Container.Type != record.Sidecar || !e.Pod.AppsFinished || e.Pod.Phase != "Succeeded" && e.Pod.Phase != "Failed" && e.Pod.RestartPolicy == "Always" {
 		return nil
 	}
-	if atTheRequest(e) {
-		return aroundDeletion(e)
+	last, known := lastApp(e)
+	if known && endedBefore(e, last.FinishedAt) {
+		return nil
 	}
-	a := deleted(e)
-	if s.HasExitCode && s.ExitCode == 137 && s.Reason != "OOMKilled" && s.Field != "" && p.DeletionGraceSeconds > 0 &&
-		!s.FinishedAt.IsZero() && !s.FinishedAt.Before(p.DeletionTimestamp.Add(-time.Second)) {
-		a.cause = "grace_period_exceeded"
-		a.summary = fmt.Sprintf("The pod was deleted, and the container still ran after its grace period of %d s: it was killed.", p.DeletionGraceSeconds)
-	}
-	return a
-}
-
-// deleted is the answer for a container that was stopped for the deletion of its pod.
-func deleted(e *evidence.Evidence) *answer {
-	return &answer{
-		category:   record.Lifecycle,
-		cause:      "pod_deleted",
-		confidence: record.Confirmed,
-		summary:    "The pod was deleted, and the container was stopped for that.",
-		evidence:   append([]record.Evidence{timeEvidence(e, "metadata.deletionTimestamp", e.Pod.DeletionTimestamp)}, exitEvidence(e)...),
-	}
-}
-
-// atTheRequest tells that the instance ended in the second in which the deletion was
-// asked for, or so little before that the clocks of node and API server may be to blame:
-// times alone do not tell which came first.
-func atTheRequest(e *evidence.Evidence) bool {
-	return e.Pod.DeletionGraceSeconds > 0 && !e.Stop.FinishedAt.IsZero() && !e.Stop.FinishedAt.After(deletionRequested(&e.Pod))
-}
-
-// aroundDeletion decides such an end by the Killing event, which the kubelet writes
-// before it stops a container for a deletion.
-func aroundDeletion(e *evidence.Evidence) *answer {
-	s := e.Stop
-	if s.Reason == "StartError" || s.Reason == "OOMKilled" && s.ExitCode == 137 {
-		return nil // the runtime says what it was
-	}
-	a := deleted(e)
 	k := killing(e)
-	switch {
-	case k != nil && plainStop(k):
-		a.evidence = append(a.evidence, eventEvidence(e, k))
-		return a
-	case k != nil:
-		return nil // another rule knows that kill
-	case covered(e) && s.FinishedAt.Before(deletionRequested(&e.Pod)):
+	if k != nil && !plainStop(k.event) {
 		return nil
 	}
-	a.confidence = record.Likely
-	a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "it ended when the deletion was asked for, and may have ended by itself"}}
+	a := &answer{
+		category:   record.Lifecycle,
+		cause:      "sidecar_stopped",
+		confidence: record.Likely,
+		summary:    "The pod's regular containers had finished, and the kubelet stops sidecars after them.",
+		evidence:   exitEvidence(e),
+	}
+	if k != nil {
+		a.confidence = record.Confirmed
+		a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
+		return a
+	}
+	a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "the sidecar may have ended by itself at the same time"}}
 	if !covered(e) {
 		a.missing = []record.Missing{eventsMissing(e)}
 	}
 	return a
 }
 
-// deletionRequested is when the deletion was asked for. The kubelet's final delete
-// sets the grace period to zero; the request then lies up to the spec's own grace
-// period, and whatever the kubelet took, before the timestamp.
-func deletionRequested(p *evidence.Pod) time.Time {
-	if p.DeletionGraceSeconds > 0 {
-		return p.DeletionTimestamp.Add(-time.Duration(p.DeletionGraceSeconds) * time.Second)
+// lastApp returns the end of the regular container that finished last.
+func lastApp(e *evidence.Evidence) (last evidence.Ended, known bool) {
+	for i := range e.Others {
+		c := &e.Others[i]
+		if c.Type != record.App || c.Ended == nil {
+			continue
+		}
+		if !known || c.Ended.FinishedAt.After(last.FinishedAt) {
+			last, known = *c.Ended, true
+		}
 	}
-	return p.DeletionTimestamp.Add(-time.Duration(p.TerminationGraceSeconds)*time.Second - time.Minute)
-}
-
-// endedBefore tells that the instance ended for certain before t, so that what happened at t is not why.
-func endedBefore(e *evidence.Evidence, t time.Time) bool {
-	f := e.Stop.FinishedAt
-	return !f.IsZero() && !t.IsZero() && f.Before(t.Add(-skew))
-}
-
-// sidecarStopped: the kubelet stops sidecars once the regular containers of a pod have finished (KEP-753).
-func sidecarStopped(e *evidence.Evidence) *answer {
-	if e.Container.Type != record.Sidecar || !e.Pod.AppsFinished || e.Pod.Phase != "Succeeded" && e.Pod.Phase != "Failed" && policy(&evidence.Evidence{Pod: e.Pod}) == "Always" {
-		return nil
-	}
-	return &answer{
-		category:   record.Lifecycle,
-		cause:      "sidecar_stopped",
-		confidence: record.Likely,
-		summary:    "The pod's regular containers had finished, and the kubelet stops sidecars after them.",
-		evidence:   exitEvidence(e),
-		alternatives: []record.Alternative{
-			{Cause: "app_exit", Why: "the sidecar may have ended by itself at the same time"},
-		},
-	}
+	return last, known
 }

@@ -4,22 +4,22 @@
 // byte, with no clock and no input but its argument, so that a finding can be made
 // again from history or from a dump. Where the evidence does not carry a cause, it
 // says so, and names what would settle it; it never takes the likeliest story for a fact.
+// Confirmed is what a fact of the API decides; what a log says never does.
 //
 // The rules stand in ordered families, one file each; the first rule that speaks
-// decides. To add a cause, add a rule to its family and a case to testdata.
+// decides. To add a cause, add a rule to its family and a case to the tests.
 package diagnose
 
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 // RulesVersion changes whenever a rule may answer differently than before.
-const RulesVersion = "1"
+const RulesVersion = "2"
 
 // Finding is the answer for one stop or stall.
 type Finding struct {
@@ -54,16 +54,25 @@ func families() []rule {
 		initCompleted,
 		disruptionTarget, podStatusReason, podDeleted, evictedEvent,
 		sidecarStopped,
-		standIn, runtimeUnknown, startError,
-		probeKill, postStartHook, containerReplaced, sandboxChanged,
+		standIn, restartedWithAll, runtimeUnknown, statusLost, seccompKilled, startError,
+		probeKill, postStartHook, containerReplaced, sandboxChanged, runtimeStateUnknown,
 		oomKilled,
-		exitZero, exitSignal, exitCode,
+		probeUnseen,
+		execFormat, exitZero, exitSignal, exitCode,
 	}
 }
 
 // Diagnose explains a stop.
 func Diagnose(e *evidence.Evidence) Finding {
+	if e.Stop == nil {
+		without := *e
+		without.Stop = &evidence.Stop{ExitObserved: true}
+		e = &without
+	}
 	a := ask(e)
+	if a.confidence == record.Confirmed && len(a.evidence) == 0 {
+		a.confidence = record.Likely // nothing to quote, nothing to confirm
+	}
 	d := record.Diagnosis{
 		Cause:        a.cause,
 		Detail:       a.detail,
@@ -75,7 +84,10 @@ func Diagnose(e *evidence.Evidence) Finding {
 		Missing:      missing(a.missing, e.Missing),
 		RulesVersion: RulesVersion,
 	}
-	return Finding{Category: a.category, Diagnosis: d, WillRestart: willRestart(e, a.cause)}
+	f := Finding{Category: a.category, Diagnosis: d, WillRestart: willRestart(e, a.cause)}
+	f.Diagnosis.Next = next(e, &f.Diagnosis)
+	f.Diagnosis.Advice = advise(e, &f.Diagnosis)
+	return f
 }
 
 // missing joins what a rule would have needed with what was not to be had: where both
@@ -122,110 +134,4 @@ func Rejected(e *evidence.Evidence) Finding {
 		},
 		WillRestart: &no,
 	}
-}
-
-// willRestart applies the kubelet's restart decision (pkg/kubelet/container/helpers.go
-// ShouldContainerBeRestarted), which does not ask once the kubelet ends the whole pod.
-func willRestart(e *evidence.Evidence, cause string) *bool {
-	yes, no := true, false
-	c, s := &e.Container, e.Stop
-	switch {
-	case endsPod(cause):
-		return &no
-	case !e.Pod.DeletionTimestamp.IsZero(), e.Pod.Phase == "Succeeded", e.Pod.Phase == "Failed", !s.ExitObserved, c.Type == record.Ephemeral:
-		return &no
-	case c.Type == record.Sidecar:
-		return &yes
-	case len(c.RestartRules) > 0:
-		return nil
-	}
-	policy := policy(e)
-	if !s.HasExitCode && policy != "Never" && policy != "Always" {
-		return nil
-	}
-	failed := s.ExitCode != 0 || c.Type == record.Init && s.Reason == "OOMKilled"
-	switch policy {
-	case "Always":
-		if c.Type == record.Init {
-			return pick(failed, &yes, &no)
-		}
-		return &yes
-	case "OnFailure":
-		return pick(failed, &yes, &no)
-	case "Never":
-		return &no
-	}
-	return nil
-}
-
-// endsPod tells causes after which no container of the pod is started again.
-func endsPod(cause string) bool {
-	switch cause {
-	case "sidecar_stopped", "pod_deleted", "grace_period_exceeded", "eviction_api", "node_pressure_eviction", "storage_limit_eviction",
-		"preempted", "kubelet_preempted", "taint_eviction", "node_shutdown", "pod_gc", "deadline_exceeded":
-		return true
-	}
-	return false
-}
-
-// policy is the restart policy that holds for the container.
-func policy(e *evidence.Evidence) string {
-	if p := e.Container.RestartPolicy; p != "" {
-		return p
-	}
-	return e.Pod.RestartPolicy
-}
-
-func pick[T any](cond bool, a, b T) T {
-	if cond {
-		return a
-	}
-	return b
-}
-
-// statusEvidence returns a maker of evidence that quotes the pod's status.
-func statusEvidence(e *evidence.Evidence) func(field, value string) record.Evidence {
-	return func(field, value string) record.Evidence {
-		return record.Evidence{
-			Source: "pod-status",
-			Object: "Pod " + e.Pod.Namespace + "/" + e.Pod.Name,
-			UID:    e.Pod.UID,
-			Field:  field,
-			Value:  value,
-		}
-	}
-}
-
-// exitEvidence quotes the terminated state: its reason, its exit code, and its message if there is one.
-func exitEvidence(e *evidence.Evidence) []record.Evidence {
-	s := e.Stop
-	if !s.HasExitCode {
-		return nil
-	}
-	ev := statusEvidence(e)
-	out := []record.Evidence{
-		ev(s.Field+".reason", s.Reason),
-		ev(s.Field+".exitCode", fmt.Sprint(s.ExitCode)),
-	}
-	if s.Message != "" {
-		out = append(out, ev(s.Field+".message", s.Message))
-	}
-	for i := range out {
-		out[i].Time = s.FinishedAt
-	}
-	return out
-}
-
-// specEvidence quotes the pod's spec.
-func specEvidence(e *evidence.Evidence, field, value string) record.Evidence {
-	ev := statusEvidence(e)(field, value)
-	ev.Source = "pod-spec"
-	return ev
-}
-
-// timeEvidence quotes a time of the pod.
-func timeEvidence(e *evidence.Evidence, field string, t time.Time) record.Evidence {
-	ev := statusEvidence(e)(field, t.UTC().Format(time.RFC3339))
-	ev.Source, ev.Time = "pod-metadata", t
-	return ev
 }

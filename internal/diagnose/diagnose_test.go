@@ -47,6 +47,9 @@ func noEvents(e *evidence.Evidence) { e.EventsRead, e.Events = false, nil }
 // eventsSince says that older events are forgotten.
 func eventsSince(t time.Time) change { return func(e *evidence.Evidence) { e.EventsSince = t } }
 
+// limited gives the container a memory limit.
+func limited(e *evidence.Evidence) { e.Container.MemoryLimit = 16 << 20 }
+
 func policyIs(p string) change { return func(e *evidence.Evidence) { e.Pod.RestartPolicy = p } }
 
 func typeIs(t record.ContainerType) change {
@@ -54,6 +57,13 @@ func typeIs(t record.ContainerType) change {
 }
 
 func message(m string) change { return func(e *evidence.Evidence) { e.Stop.Message = m } }
+
+// rules gives the container a restart rule.
+func rules(action, operator string, codes ...int32) change {
+	return func(e *evidence.Evidence) {
+		e.Container.RestartRules = append(e.Container.RestartRules, evidence.RestartRule{Action: action, Operator: operator, ExitCodes: codes})
+	}
+}
 
 // deletedAt is a deletion that was asked for at a time, with 30 seconds of grace.
 func deletedAt(asked time.Time) change {
@@ -115,10 +125,10 @@ func TestDiagnose(t *testing.T) {
 
 		// Out of memory.
 		{"OOMKilled", exited(137, "OOMKilled"), verdict{"oom_killed", "level_unknown", failure, confirmed}},
-		{"OOMKilled, main ended well", exited(0, "OOMKilled"), verdict{"oom_killed", "child_process", failure, confirmed}},
+		{"OOMKilled, main ended well", exited(0, "OOMKilled"), verdict{"oom_killed", "child_process", failure, likely}},
 		{"OOMKilled init container with exit 0", exited(0, "OOMKilled", typeIs(record.Init)), verdict{"oom_killed", "child_process", failure, confirmed}},
-		{"OOMKilled during a deletion", exited(143, "OOMKilled", deletedAt(at(58))), verdict{"pod_deleted", "", lifecycle, confirmed}},
-		{"OOM before the program began", exited(128, "StartError", message("runc create failed: container init was OOM-killed (memory limit too low?)")), verdict{"oom_killed", "container_limit", failure, confirmed}},
+		{"OOMKilled during a deletion", exited(143, "OOMKilled", deletedAt(at(58))), verdict{"pod_deleted", "direct", lifecycle, confirmed}},
+		{"OOM before the program began", exited(128, "StartError", limited, message("runc create failed: container init was OOM-killed (memory limit too low?)")), verdict{"oom_killed", "container_limit", failure, confirmed}},
 
 		// The kubelet's kills, whatever the exit code.
 		{"liveness, obeyed", exited(0, "Completed", event("Killing", "Container api failed liveness probe, will be restarted", at(59))), verdict{"liveness_probe", "", failure, confirmed}},
@@ -149,25 +159,25 @@ func TestDiagnose(t *testing.T) {
 		{"command not found", exited(128, "StartError", message(`exec: "x": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}},
 		{"path not found", exited(128, "StartError", message(`exec: "/x": stat /x: no such file or directory: unknown`)), verdict{"command_not_found", "", failure, confirmed}},
 		{"not executable", exited(128, "StartError", message(`exec: "/x": permission denied: unknown`)), verdict{"command_not_executable", "", failure, confirmed}},
-		{"other start error", exited(128, "StartError", message(`error mounting "/a" to rootfs at "/b": not a directory`)), verdict{"start_error", "", failure, confirmed}},
+		{"other start error", exited(128, "StartError", message(`error mounting "/a" to rootfs at "/b": not a directory`)), verdict{"start_error", "mount_failed", failure, confirmed}},
 		{"the program chose 128", exited(128, "Error"), verdict{"app_exit", "", failure, likely}},
 
 		// What was done to the pod.
-		{"deleted", exited(143, "Error", deletedAt(at(59))), verdict{"pod_deleted", "", lifecycle, confirmed}},
-		{"deleted in the same second", exited(0, "Completed", deletedAt(at(60)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "", lifecycle, confirmed}},
-		{"deleted in the same second, no event", exited(1, "Error", deletedAt(at(60))), verdict{"pod_deleted", "", lifecycle, likely}},
-		{"deleted in the same second, events not read", exited(1, "Error", deletedAt(at(60)), noEvents), verdict{"pod_deleted", "", lifecycle, likely}},
+		{"deleted", exited(143, "Error", deletedAt(at(59))), verdict{"pod_deleted", "direct", lifecycle, confirmed}},
+		{"deleted in the same second", exited(0, "Completed", deletedAt(at(60)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "direct", lifecycle, confirmed}},
+		{"deleted in the same second, no event", exited(1, "Error", deletedAt(at(60))), verdict{"pod_deleted", "direct", lifecycle, likely}},
+		{"deleted in the same second, events not read", exited(1, "Error", deletedAt(at(60)), noEvents), verdict{"pod_deleted", "direct", lifecycle, likely}},
 		{"crashed just before the deletion", exited(1, "Error", deletedAt(at(61))), verdict{"app_exit", "", failure, likely}},
 		{"failed to start just before the deletion", exited(128, "StartError", deletedAt(at(61)), noEvents), verdict{"start_error", "", failure, confirmed}},
 		{"out of memory just before the deletion", exited(137, "OOMKilled", deletedAt(at(61)), noEvents), verdict{"oom_killed", "level_unknown", failure, confirmed}},
-		{"the clocks differ", exited(143, "Error", deletedAt(at(61)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+		{"the clocks differ", exited(143, "Error", deletedAt(at(61)), event("Killing", "Stopping container api", at(60))), verdict{"pod_deleted", "direct", lifecycle, confirmed}},
 		{"probe kill at the deletion", exited(143, "Error", deletedAt(at(60)), event("Killing", "Container api failed liveness probe, will be restarted", at(59))), verdict{"liveness_probe", "", failure, confirmed}},
 		{"evicted with exit 0, by the event alone", exited(0, "Completed",
-			event("Evicted", `Usage of EmptyDir volume "s" exceeds the limit "20Mi". `, at(58)), event("Killing", "Stopping container api", at(58))), verdict{"storage_limit_eviction", "", failure, confirmed}},
-		{"deleted, killed at the deadline", exited(137, "Error", deletedAt(at(30))), verdict{"grace_period_exceeded", "", lifecycle, confirmed}},
-		{"deleted, killed before the deadline", exited(137, "Error", deletedAt(at(50))), verdict{"pod_deleted", "", lifecycle, confirmed}},
+			event("Evicted", `Usage of EmptyDir volume "s" exceeds the limit "20Mi". `, at(58)), event("Killing", "Stopping container api", at(58))), verdict{"storage_limit_eviction", "empty_dir", failure, confirmed}},
+		{"deleted, killed at the deadline", exited(137, "Error", deletedAt(at(30))), verdict{"grace_period_exceeded", "direct", lifecycle, confirmed}},
+		{"deleted, killed before the deadline", exited(137, "Error", deletedAt(at(50))), verdict{"pod_deleted", "direct", lifecycle, confirmed}},
 		{"crashed before the deletion", exited(1, "Error", deletedAt(at(90))), verdict{"app_exit", "", failure, likely}},
-		{"gone while running", exited(0, "", func(e *evidence.Evidence) { e.Stop = &evidence.Stop{} }), verdict{"pod_deleted", "", lifecycle, likely}},
+		{"gone while running", exited(0, "", func(e *evidence.Evidence) { e.Stop = &evidence.Stop{} }), verdict{"pod_deleted", "direct", lifecycle, likely}},
 		{"drained", exited(143, "Error", deletedAt(at(59)), disrupted("EvictionByEvictionAPI", at(59))), verdict{"eviction_api", "", disruption, confirmed}},
 		{"drained past the grace", exited(137, "Error", deletedAt(at(30)), disrupted("EvictionByEvictionAPI", at(30))), verdict{"eviction_api", "", disruption, confirmed}},
 		{"crashed before the drain", exited(1, "Error", deletedAt(at(95)), disrupted("EvictionByEvictionAPI", at(95))), verdict{"app_exit", "", failure, likely}},
@@ -175,9 +185,9 @@ func TestDiagnose(t *testing.T) {
 		{"tainted", exited(143, "Error", disrupted("DeletionByTaintManager", at(59))), verdict{"taint_eviction", "", disruption, confirmed}},
 		{"pod gc", exited(143, "Error", disrupted("DeletionByPodGC", at(59))), verdict{"pod_gc", "", disruption, confirmed}},
 		{"node pressure", exited(137, "Error", failedPod("Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. ")), verdict{"node_pressure_eviction", "memory", disruption, confirmed}},
-		{"storage limit", exited(137, "Error", failedPod("Evicted", `Usage of EmptyDir volume "s" exceeds the limit "20Mi". `)), verdict{"storage_limit_eviction", "", failure, confirmed}},
+		{"storage limit", exited(137, "Error", failedPod("Evicted", `Usage of EmptyDir volume "s" exceeds the limit "20Mi". `)), verdict{"storage_limit_eviction", "empty_dir", failure, confirmed}},
 		{"shutdown", exited(143, "Error", failedPod("Terminated", "Pod was terminated in response to imminent node shutdown.")), verdict{"node_shutdown", "", disruption, confirmed}},
-		{"deadline", exited(143, "Error", policyIs("Never"), failedPod("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")), verdict{"deadline_exceeded", "", failure, confirmed}},
+		{"deadline", exited(143, "Error", policyIs("Never"), failedPod("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")), verdict{"deadline_exceeded", "pod", failure, confirmed}},
 		{"failed pod of a job", exited(1, "Error", policyIs("Never"), failedPod("", "")), verdict{"app_exit", "", failure, likely}},
 		{"sidecar after the others", exited(137, "Error", policyIs("Never"), typeIs(record.Sidecar), func(e *evidence.Evidence) { e.Pod.AppsFinished = true }), verdict{"sidecar_stopped", "", lifecycle, likely}},
 		{"sidecar beside the others", exited(1, "Error", policyIs("Never"), typeIs(record.Sidecar)), verdict{"app_exit", "", failure, likely}},
@@ -234,7 +244,13 @@ func TestWillRestart(t *testing.T) {
 		{"failed pod", exited(1, "Error", failedPod("Evicted", "")), &no},
 		{"ephemeral", exited(1, "Error", typeIs(record.Ephemeral)), &no},
 		{"the container's own policy", exited(1, "Error", policyIs("Never"), func(e *evidence.Evidence) { e.Container.RestartPolicy = "OnFailure" }), &yes},
-		{"restart rules", exited(1, "Error", policyIs("Never"), func(e *evidence.Evidence) { e.Container.RestartRules = []evidence.RestartRule{{Action: "Restart"}} }), nil},
+		{"a rule restarts", exited(42, "Error", policyIs("Never"), rules("Restart", "In", 42)), &yes},
+		{"a rule restarts all", exited(42, "Error", policyIs("Never"), rules("RestartAllContainers", "In", 42)), &yes},
+		{"no rule holds", exited(1, "Error", policyIs("Never"), rules("Restart", "In", 42)), &no},
+		{"a rule for all others", exited(1, "Error", policyIs("Never"), rules("Restart", "NotIn", 42)), &yes},
+		{"a rule for all others, and this one", exited(42, "Error", policyIs("Never"), rules("Restart", "NotIn", 42)), &no},
+		{"no rule holds, and the policy does", exited(1, "Error", policyIs("OnFailure"), rules("Restart", "In", 42)), &yes},
+		{"a rule of a later version", exited(1, "Error", policyIs("Never"), func(e *evidence.Evidence) { e.Container.RestartRules = []evidence.RestartRule{{Action: "Restart"}} }), nil},
 	} {
 		if diff := cmp.Diff(tc.want, Diagnose(&tc.e).WillRestart); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", tc.name, diff)

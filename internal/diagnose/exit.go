@@ -2,20 +2,28 @@ package diagnose
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 // This family: the exit code, asked last, since it says how a process ended and
-// rarely why. Codes of 128+n stand for signal n by convention only.
+// rarely why. Codes of 128+n stand for signal n by convention only; those are in signal.go.
 
 // initCompleted: an init container that did its work.
 func initCompleted(e *evidence.Evidence) *answer {
 	if e.Container.Type != record.Init || !e.Stop.HasExitCode || e.Stop.ExitCode != 0 || e.Stop.Reason == "OOMKilled" {
 		return nil
 	}
-	return completed(e, "The init container finished its work.")
+	a := completed(e, "The init container finished its work.")
+	if strings.HasPrefix(e.Stop.Message, "Unable to get init container status from container runtime") {
+		a.confidence = record.Likely
+		a.summary = "The init container is taken for finished: the runtime no longer knows it, and the pod got past it."
+		a.missing = []record.Missing{{What: "exit status", Why: "the kubelet made it up from the state of the pod"}}
+	}
+	return a
 }
 
 // exitZero: the program ended itself, with success.
@@ -25,79 +33,102 @@ func exitZero(e *evidence.Evidence) *answer {
 		return nil
 	}
 	if e.Container.Type == record.Ephemeral || e.Container.Type == record.App && (policy(e) == "Never" || policy(e) == "OnFailure") {
-		return completed(e, "The container finished its work.")
+		if k := killing(e); k != nil {
+			return undecided(e)
+		}
+		a := completed(e, "The container finished its work.")
+		if !covered(e) && e.Container.Liveness != nil {
+			a.confidence = record.Likely
+			a.alternatives = probes(e)
+			a.missing = []record.Missing{eventsMissing(e)}
+		}
+		return a
 	}
 	if !ownEnd(e) {
 		return undecided(e)
 	}
-	return &answer{
-		category:   record.Failure,
-		cause:      "app_completed",
-		confidence: record.Likely,
-		summary:    "The program ended itself with exit code 0, and its restart policy starts it again.",
-		evidence:   exitEvidence(e),
-		ruledOut:   notKilled(),
-		alternatives: []record.Alternative{
-			{Cause: "unknown", Why: "somebody outside of Kubernetes may have asked it to end; events can also be lost"},
-		},
+	a := own(e, "app_completed")
+	a.summary = fmt.Sprintf("The program ended itself with exit code 0%s, and its restart policy starts it again.", afterStart(e))
+	if w := lastWords(e); w != nil && w.class == "leader_election_lost" {
+		a.detail = w.class
+		a.evidence = append(a.evidence, w.evidence)
+		a.summary = fmt.Sprintf("The program lost its leader election%s and ended itself with exit code 0, as such programs do to start afresh.", afterStart(e))
 	}
+	return a
 }
 
 func completed(e *evidence.Evidence, summary string) *answer {
 	return &answer{category: record.Lifecycle, cause: "completed", confidence: record.Confirmed, summary: summary, evidence: exitEvidence(e)}
 }
 
-// exitSignal: the exit code stands for a signal.
-func exitSignal(e *evidence.Evidence) *answer {
-	s := e.Stop
-	if !s.HasExitCode {
-		return nil
+// own is the answer for a program that ended itself, which is never more than likely: the
+// API has no event for that (issue 123176 of kubernetes/kubernetes).
+func own(e *evidence.Evidence, cause string) *answer {
+	a := &answer{
+		category:     record.Failure,
+		cause:        cause,
+		confidence:   record.Likely,
+		evidence:     exitEvidence(e),
+		alternatives: []record.Alternative{{Cause: "unknown", Why: "somebody outside of Kubernetes may have asked it to end; events can also be lost"}},
 	}
-	switch s.ExitCode {
-	case 137, 143:
-		return signalled(e)
-	case 132, 133, 134, 135, 136, 139, 159:
-		return &answer{
-			category:     record.Failure,
-			cause:        "app_signal",
-			detail:       record.Signal(s.ExitCode),
-			confidence:   record.Likely,
-			summary:      fmt.Sprintf("The program was ended by %s (exit code %d), a fault of its own by the kernel's judgement.", record.Signal(s.ExitCode), s.ExitCode),
-			evidence:     exitEvidence(e),
-			alternatives: []record.Alternative{{Cause: "app_exit", Why: "the program may have chosen this exit code itself"}},
-		}
+	if lossy(e) {
+		a.missing = []record.Missing{eventsMissing(e)}
+	} else {
+		a.ruledOut = notKilled(e)
 	}
-	return nil
+	return a
 }
 
-// signalled: SIGKILL or SIGTERM, and nothing that explains it.
-func signalled(e *evidence.Evidence) *answer {
-	if k := killing(e); k != nil {
-		return undecided(e)
+var (
+	// What the last stage of runc, and crun, print when execve fails after the start was
+	// reported, with exit code 255, and 1 before runc 1.1 (libcontainer/init_linux.go).
+	formatLine  = regexp.MustCompile(`^(?:standard_init_linux\.go:\d+: )?exec(?: user process caused:| (\S+):) "?exec format error"?\s*$`)
+	execMissing = regexp.MustCompile(`^(?:standard_init_linux\.go:\d+: )?exec(?: user process caused:| (\S+):) "?no such file or directory"?\s*$`)
+	// What shells print with 127 and 126.
+	shellMissing = regexp.MustCompile(`(?i)^.*?(?:line )?\d*:? ?(\S+): (?:command )?not found\s*$`)
+	loaderLine   = regexp.MustCompile(`error while loading shared libraries: ([^:]+):|Error loading shared library ([^:]+):|Error relocating `)
+	shellDenied  = regexp.MustCompile(`(\S+): (?:Permission denied|cannot execute|Is a directory)`)
+)
+
+// execFormat: the runtime started its own last stage, and that could not turn into the
+// program: for a wrong architecture, a script without an interpreter line, or an
+// interpreter that is missing in the image. Only the log says so.
+func execFormat(e *evidence.Evidence) *answer {
+	s := e.Stop
+	if !s.HasExitCode || s.ExitCode != 255 && s.ExitCode != 1 && s.ExitCode != 127 || killing(e) != nil {
+		return nil
 	}
-	a := &answer{category: record.Failure, confidence: record.Unknown, evidence: exitEvidence(e)}
-	if e.Stop.ExitCode == 137 {
-		a.cause = "sigkill_unattributed"
-		a.summary = "The container ended with exit code 137 (SIGKILL by convention), and nothing in the API says who sent it."
-		a.alternatives = []record.Alternative{
-			{Cause: "oom_killed", Why: "the node's memory ran out, or the runtime did not notice that a limit was hit"},
-			{Cause: "app_exit", Why: "the program may have chosen the code 137 itself, or passed on that of a child"},
-			{Cause: "unknown", Why: "somebody may have killed it from outside of Kubernetes"},
+	if message, log := lines(e); len(message) > 3 || len(message) == 0 && len(log) > 3 {
+		return nil // nothing else was said but this
+	}
+	a := &answer{category: record.Failure, confidence: record.Likely, evidence: exitEvidence(e)}
+	m, proven, q := findLine(e, formatLine)
+	what := ""
+	switch {
+	case m != nil:
+		a.cause = "exec_format_error"
+		what = "is not a program that this node can execute" + platform(e) + ": it is built for another architecture, or a script without an interpreter line"
+	default:
+		if m, proven, q = findLine(e, execMissing); m == nil {
+			return nil
 		}
-	} else {
-		a.cause = "sigterm_unattributed"
-		a.summary = "The container ended with exit code 143 (SIGTERM by convention), and nothing in the API says who sent it."
-		a.alternatives = []record.Alternative{
-			{Cause: "app_exit", Why: "the program may have chosen the code 143 itself, or passed on that of a child"},
-			{Cause: "unknown", Why: "somebody may have stopped it from outside of Kubernetes"},
-		}
+		a.cause = "command_not_found"
+		a.detail = "interpreter"
+		what = "or the interpreter or loader that it names does not exist in its image"
 	}
-	if covered(e) {
-		a.ruledOut = notKilled()
-		return a
+	if !proven && !covered(e) {
+		return nil
 	}
-	a.alternatives = append(append(a.alternatives, probes(e)...), unseenKills()...)
-	a.missing = []record.Missing{eventsMissing(e)}
+	name := "The container's command"
+	if m[1] != "" {
+		name += " " + m[1]
+	}
+	a.summary = name + " " + what + "."
+	a.evidence = append(a.evidence, q)
+	a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "the program may have printed that itself, and chosen the exit code"}}
+	if !proven {
+		a.missing = []record.Missing{{What: "proof whose log it is", Why: "another instance may have written it"}}
+	}
 	return a
 }
 
@@ -107,80 +138,163 @@ func exitCode(e *evidence.Evidence) *answer {
 	if !s.HasExitCode {
 		return nil
 	}
-	a := &answer{
-		category:     record.Failure,
-		confidence:   record.Likely,
-		evidence:     exitEvidence(e),
-		alternatives: []record.Alternative{{Cause: "app_exit", Why: "the program may have chosen this exit code itself"}},
-	}
-	switch s.ExitCode {
-	case 126:
-		a.cause = "command_not_executable"
-		a.summary = "The container ended with exit code 126, by which a shell says that a command could not be executed."
-		return a
-	case 127:
-		a.cause = "command_not_found"
-		a.summary = "The container ended with exit code 127, by which a shell says that it did not find a command, and the loader that it did not find a library."
-		return a
-	}
-	if !ownEnd(e) {
+	if k := killing(e); k != nil {
 		return undecided(e)
 	}
-	a.cause = "app_exit"
-	a.summary = fmt.Sprintf("The program ended itself with exit code %d.", s.ExitCode)
-	a.ruledOut = notKilled()
-	a.alternatives = []record.Alternative{
-		{Cause: "unknown", Why: "somebody outside of Kubernetes may have asked it to end; events can also be lost"},
+	if s.ExitCode == 126 || s.ExitCode == 127 {
+		return shellCode(e)
 	}
+	w := lastWords(e)
+	if !ownEnd(e) && (w == nil || !w.proven || !w.endsIn(s.ExitCode)) {
+		return undecided(e)
+	}
+	a := own(e, "app_exit")
+	a.summary = fmt.Sprintf("The program ended itself with exit code %d%s", s.ExitCode, afterStart(e))
+	if n := record.Signal(s.ExitCode); n != "" {
+		a.summary += fmt.Sprintf(" (%s by convention)", n)
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: "somebody may have sent it " + n})
+	}
+	if s.ExitCode == 255 && crio(e) {
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "status_unknown", Why: "cri-o gives 255 also where it lost the exit status"})
+	}
+	if w != nil {
+		a.detail = w.class
+		a.evidence = append(a.evidence, w.evidence)
+		if w.proven {
+			a.summary += "; its last words: " + quoted(w.line)
+		} else {
+			a.summary += "; its last words were probably: " + quoted(w.line)
+			a.missing = append(a.missing, record.Missing{What: "proof whose log it is", Why: "another instance may have written it"})
+		}
+	} else if e.Log == nil && s.Message == "" {
+		a.missing = append(a.missing, record.Missing{What: "log", Why: "the program's last words would say why it ended; they were not read"})
+	}
+	if !covered(e) {
+		a.ruledOut = nil
+		a.missing = append(a.missing, eventsMissing(e))
+		a.alternatives = append(a.alternatives, probes(e)...)
+	}
+	a.summary += "."
 	return a
 }
 
-// ownEnd tells that the kubelet had nothing to do with the end: its events were read
-// and it wrote none about a kill in the instance's lifetime.
-func ownEnd(e *evidence.Evidence) bool {
-	return covered(e) && killing(e) == nil &&
-		lastEvent(e, func(ev *evidence.Event) bool { return ev.Reason == "SandboxChanged" }) == nil
+// shellCode: the codes by which a shell says that it could not run a command.
+func shellCode(e *evidence.Evidence) *answer {
+	s := e.Stop
+	a := &answer{
+		category:     record.Failure,
+		cause:        "command_not_found",
+		confidence:   record.Likely,
+		summary:      "The container ended with exit code 127, by which a shell says that it did not find a command, and the loader that it did not find a library.",
+		evidence:     exitEvidence(e),
+		alternatives: []record.Alternative{{Cause: "app_exit", Why: "the program may have chosen this exit code itself"}},
+	}
+	re := shellMissing
+	if s.ExitCode == 126 {
+		a.cause = "command_not_executable"
+		a.summary = "The container ended with exit code 126, by which a shell says that a command could not be executed."
+		re = shellDenied
+	} else if m, proven, q := findLine(e, loaderLine); m != nil {
+		a.detail = "missing_library"
+		a.summary = "The container ended with exit code 127, and " + logSays(proven) + " that the loader did not find a library" + named(m[1]+m[2]) + "."
+		a.evidence = append(a.evidence, q)
+		return a
+	}
+	if m, proven, q := findLine(e, re); m != nil {
+		verb := "was not found"
+		if s.ExitCode == 126 {
+			verb = "could not be executed"
+		}
+		a.summary = fmt.Sprintf("The container ended with exit code %d, and %s that the command%s %s.", s.ExitCode, logSays(proven), named(m[1]), verb)
+		a.evidence = append(a.evidence, q)
+	} else if e.Log == nil && s.Message == "" {
+		a.missing = []record.Missing{{What: "log", Why: "a shell names the command there; it was not read"}}
+	}
+	if !covered(e) {
+		a.missing = append(a.missing, eventsMissing(e))
+	}
+	a.quoteCommand(e)
+	return a
 }
 
-// notKilled is what the absence of a Killing event rules out.
-func notKilled() []record.Alternative {
+func logSays(proven bool) string {
+	if proven {
+		return "its last words say"
+	}
+	return "what are probably its last words say"
+}
+
+func named(name string) string {
+	if name == "" {
+		return ""
+	}
+	q := quoted(name)
+	return " " + q[1:len(q)-1]
+}
+
+// ownEnd tells that the kubelet had nothing to do with the end: its events were read
+// and it wrote none about a kill in the instance's lifetime. Where events of the instance
+// were dropped, that holds only if there is nothing that the kubelet kills it for.
+func ownEnd(e *evidence.Evidence) bool {
+	if !covered(e) || killing(e) != nil || lastEvent(e, isSandboxChanged) != nil ||
+		between(e, func(ev *evidence.Event) bool { return isKilling(e, ev) || isSandboxChanged(ev) }) != nil {
+		return false
+	}
+	c := &e.Container
+	return !lossy(e) || c.Liveness == nil && c.Startup == nil && c.PostStart == nil
+}
+
+// notKilled is what the absence of a Killing event rules out, of what could have been at all.
+func notKilled(e *evidence.Evidence) []record.Alternative {
 	const why = "no Killing event in the instance's lifetime"
 	return []record.Alternative{
-		{Cause: "liveness_probe", Why: why},
-		{Cause: "startup_probe", Why: why},
+		{Cause: "liveness_probe", Why: unless(e.Container.Liveness == nil && podKnown(e), "the container has no liveness probe", why)},
+		{Cause: "startup_probe", Why: unless(e.Container.Startup == nil && podKnown(e), "the container has no startup probe", why)},
 		{Cause: "definition_changed", Why: why},
 		{Cause: "sandbox_changed", Why: why},
 	}
+}
+
+func unless(better bool, instead, why string) string {
+	if better {
+		return instead
+	}
+	return why
 }
 
 // undecided answers "unknown" for an exit code that the program and the kubelet can
 // both be behind: programs answer the kubelet's SIGTERM with any code, 0 included, and
 // only the pod's events tell that it was sent.
 func undecided(e *evidence.Evidence) *answer {
-	own := record.Alternative{Cause: "app_exit", Why: "the program may have ended itself"}
-	if e.Stop.ExitCode == 0 {
-		own.Cause = "app_completed"
-	}
 	a := &answer{
 		category:     record.Failure,
 		cause:        "unknown",
 		confidence:   record.Unknown,
-		summary:      fmt.Sprintf("The container ended with exit code %d; whether by itself or because the kubelet stopped it, its status does not say.", e.Stop.ExitCode),
+		summary:      fmt.Sprintf("The container ended with exit code %d%s; whether by itself or because the kubelet stopped it, its status does not say.", e.Stop.ExitCode, afterStart(e)),
 		evidence:     exitEvidence(e),
-		alternatives: []record.Alternative{own},
+		alternatives: []record.Alternative{{Cause: ownCause(e.Stop.ExitCode), Why: "the program may have ended itself"}},
+	}
+	if w := lastWords(e); w != nil {
+		a.evidence = append(a.evidence, w.evidence)
+		a.alternatives[0].Why = "the program may have ended itself: it said " + quoted(w.line)
 	}
 	k := killing(e)
-	if k == nil && !covered(e) {
-		a.alternatives = append(append(a.alternatives, probes(e)...), unseenKills()...)
+	if k == nil {
+		a.alternatives = append(append(a.alternatives, probes(e)...), unseenKills(e)...)
 		a.missing = []record.Missing{eventsMissing(e)}
+		if covered(e) && !lossy(e) {
+			a.missing[0].Why = "events of the kubelet were repeated before and after this end, and the API keeps only their first and last times"
+			if s := lastEvent(e, isSandboxChanged); s != nil {
+				a.evidence = append(a.evidence, eventEvidence(e, s))
+				a.missing[0].Why = "the pod's sandbox was replaced, and no Killing event tells whether this container was stopped for that"
+			}
+		}
 		return a
 	}
-	if k != nil {
-		a.summary = fmt.Sprintf("The kubelet stopped the container, which ended with exit code %d; why it did, neither the pod nor its events say.", e.Stop.ExitCode)
-		a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
-		a.alternatives = nil
-		a.missing = []record.Missing{{What: "reason of the kill", Why: "the Killing event names none, and the pod is neither being deleted nor evicted"}}
-	}
+	a.summary = fmt.Sprintf("The kubelet stopped the container, which ended with exit code %d; why it did, neither the pod nor its events say.", e.Stop.ExitCode)
+	a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
+	a.alternatives = nil
+	a.missing = []record.Missing{{What: "reason of the kill", Why: "the Killing event names none, and the pod is neither being deleted nor evicted"}}
 	return a
 }
 
@@ -188,22 +302,30 @@ func undecided(e *evidence.Evidence) *answer {
 func probes(e *evidence.Evidence) []record.Alternative {
 	var out []record.Alternative
 	c := &e.Container
+	unread := "no events of that time were read"
+	if e.EventsRead && lossy(e) {
+		unread = "events of that time were dropped"
+	}
 	if c.Liveness != nil {
-		out = append(out, record.Alternative{Cause: "liveness_probe", Why: "the container has a liveness probe, and no events of that time were read"})
+		out = append(out, record.Alternative{Cause: "liveness_probe", Why: "the container has a liveness probe, and " + unread})
 	}
 	if c.Startup != nil {
-		out = append(out, record.Alternative{Cause: "startup_probe", Why: "the container has a startup probe, and no events of that time were read"})
+		out = append(out, record.Alternative{Cause: "startup_probe", Why: "the container has a startup probe, and " + unread})
 	}
 	if c.PostStart != nil {
-		out = append(out, record.Alternative{Cause: "post_start_hook", Why: "the container has a postStart hook, and no events of that time were read"})
+		out = append(out, record.Alternative{Cause: "post_start_hook", Why: "the container has a postStart hook, and " + unread})
 	}
 	return out
 }
 
 // unseenKills lists kills of any container that only events would show.
-func unseenKills() []record.Alternative {
+func unseenKills(e *evidence.Evidence) []record.Alternative {
+	unread := "no events of that time were read"
+	if covered(e) {
+		unread = "not all events of that time are kept"
+	}
 	return []record.Alternative{
-		{Cause: "sandbox_changed", Why: "a replaced pod sandbox stops its containers, and no events of that time were read"},
-		{Cause: "definition_changed", Why: "a changed image in the running pod restarts the container, and no events of that time were read"},
+		{Cause: "sandbox_changed", Why: "a replaced pod sandbox stops its containers, and " + unread},
+		{Cause: "definition_changed", Why: "a changed image in the running pod restarts the container, and " + unread},
 	}
 }

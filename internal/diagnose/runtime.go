@@ -2,38 +2,39 @@ package diagnose
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
-// This family: what the container runtime or the kubelet itself reports of the end.
-// Sources: containerd internal/cri/server (container_status.go, events.go, restart.go,
-// container_start.go), cri-o server/container_status.go, pkg/kubelet/kubelet_pods.go.
+// This family: what the container runtime or the kubelet itself reports of the end
+// instead of how the process ended. Sources: containerd internal/cri/server
+// (container_status.go, restart.go), cri-o server/container_status.go, pkg/kubelet/kubelet_pods.go.
 
 // standIn: the kubelet could not find the instance and made up a state for it.
 func standIn(e *evidence.Evidence) *answer {
-	switch e.Stop.Reason {
-	case "ContainerStatusUnknown":
-		return &answer{
-			category:   record.Failure,
-			cause:      "status_unknown",
-			confidence: record.Unknown,
-			summary:    "The container is gone and the kubelet could not learn how it ended; the exit code 137 is the kubelet's stand-in, not a signal.",
-			evidence:   exitEvidence(e),
-			missing:    []record.Missing{{What: "exit status", Why: "the container runtime no longer knew the container"}},
-		}
-	case "RestartingAllContainers":
-		return &answer{
-			category:   record.Lifecycle,
-			cause:      "restart_all_containers",
-			confidence: record.Confirmed,
-			summary:    "Another container's restart rule restarted all containers of the pod; the exit code 137 is a stand-in.",
-			evidence:   exitEvidence(e),
-		}
+	if e.Stop.Reason != "ContainerStatusUnknown" {
+		return nil
 	}
-	return nil
+	a := &answer{
+		category:   record.Failure,
+		cause:      "status_unknown",
+		confidence: record.Unknown,
+		summary:    "The container is gone and the kubelet could not learn how it ended; the exit code 137 is the kubelet's stand-in, not a signal.",
+		evidence:   exitEvidence(e),
+		missing:    []record.Missing{{What: "exit status", Why: "the container runtime no longer knew the container"}},
+	}
+	if q := rebooted(e); q != nil {
+		a.evidence = append(a.evidence, *q)
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "runtime_restarted", Why: "the node was rebooted, and its runtime may have lost the container with that"})
+	}
+	if n := e.Node; n != nil && n.Gone {
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "pod_gc", Why: "the node is gone"})
+	}
+	return a
 }
 
 // runtimeUnknown: containerd restarted, or the node did, and the exit status was lost.
@@ -41,7 +42,7 @@ func runtimeUnknown(e *evidence.Evidence) *answer {
 	if e.Stop.Reason != "Unknown" || e.Stop.ExitCode != 255 {
 		return nil
 	}
-	return &answer{
+	a := &answer{
 		category:   record.Disruption,
 		cause:      "runtime_restarted",
 		confidence: record.Confirmed,
@@ -49,70 +50,76 @@ func runtimeUnknown(e *evidence.Evidence) *answer {
 		evidence:   exitEvidence(e),
 		missing:    []record.Missing{{What: "time of the end", Why: "finishedAt is when the runtime noticed, not when the container ended"}},
 	}
-}
-
-// startError: the runtime could not start the container's process.
-func startError(e *evidence.Evidence) *answer {
-	s := e.Stop
-	if s.Reason != "StartError" && s.Reason != "ContainerCannotRun" {
-		return nil
+	if q := rebooted(e); q != nil {
+		a.detail = "node_reboot"
+		a.summary = "The node was rebooted, and the exit status was lost with it."
+		a.evidence = append(a.evidence, *q)
 	}
-	a := &answer{
-		category:   record.Failure,
-		cause:      "start_error",
-		confidence: record.Confirmed,
-		summary:    "The container runtime could not start the container's process.",
-		evidence:   exitEvidence(e),
-	}
-	m := s.Message
-	switch {
-	case strings.Contains(m, "container init was OOM-killed"):
-		a.cause, a.detail = "oom_killed", "container_limit"
-		a.summary = "The container's start was killed for lack of memory: the memory limit is too low for it to start at all."
-	case strings.Contains(m, "executable file not found in $PATH"),
-		strings.Contains(m, "exec: ") && strings.Contains(m, ": no such file or directory"):
-		a.cause = "command_not_found"
-		a.summary = "The container's command does not exist in its image."
-	case strings.Contains(m, "exec: ") && (strings.Contains(m, ": permission denied") || strings.Contains(m, ": is a directory")):
-		a.cause = "command_not_executable"
-		a.summary = "The container's command exists, and cannot be executed."
-	case strings.Contains(m, "exec format error"):
-		a.cause = "exec_format_error"
-		a.summary = "The container's command is not a program that this node can execute."
+	if n := e.Neighbours; n != nil && n.SameNode.SameInstant > 0 {
+		a.evidence = append(a.evidence, historyEvidence(e, "other containers of the node that were found gone in the same second", strconv.Itoa(n.SameNode.SameInstant)))
 	}
 	return a
 }
 
-// statusPath is the path of the container's status in the pod.
-func statusPath(e *evidence.Evidence) string {
-	path, _, _ := strings.Cut(e.Stop.Field, "].")
-	if path == "" {
-		return "status"
+// rebooted quotes what proves that the node was rebooted while the instance ran: the
+// event of its kubelet, which comes after the runtime's start, or another boot id than
+// before; nil where nothing does.
+func rebooted(e *evidence.Evidence) *record.Evidence {
+	s := e.Stop
+	from, to := s.FinishedAt.Add(-5*time.Minute), s.FinishedAt.Add(15*time.Minute)
+	if s.FinishedAt.IsZero() {
+		from, to = s.StartedAt, e.AsOf
+		if to.IsZero() {
+			to = from
+		}
 	}
-	return path + "]"
+	if from.Before(s.StartedAt) {
+		from = s.StartedAt
+	}
+	if ev := nodeEvent(e, from, to, func(ev *evidence.Event) bool { return ev.Reason == "Rebooted" }); ev != nil {
+		q := nodeEventEvidence(e, ev)
+		return &q
+	}
+	if n, h := e.Node, e.History; n != nil && h != nil && n.BootID != "" && h.BootID != "" && n.BootID != h.BootID {
+		q := nodeEvidence(e, "status.nodeInfo.bootID", fmt.Sprintf("%s, before it was %s", n.BootID, h.BootID), time.Time{})
+		return &q
+	}
+	return nil
 }
 
-// oomKilled: the runtime saw the kernel's OOM killer act in the container's cgroup. That
-// says that some process was killed, not which limit was hit.
-func oomKilled(e *evidence.Evidence) *answer {
+// statusLost: cri-o could not read the file in which the exit code stands, and gives -1
+// (server/container_status.go). No process of Linux ends with that.
+func statusLost(e *evidence.Evidence) *answer {
 	s := e.Stop
-	if s.Reason != "OOMKilled" {
+	if s.ExitCode != -1 || s.Reason != "Error" || !crio(e) {
 		return nil
 	}
-	a := &answer{
+	return &answer{
 		category:   record.Failure,
-		cause:      "oom_killed",
-		detail:     "level_unknown",
+		cause:      "status_unknown",
+		confidence: record.Unknown,
+		summary:    "The container ended, and cri-o could not learn how: the exit code -1 is its stand-in.",
+		evidence:   exitEvidence(e),
+		missing:    []record.Missing{{What: "exit status", Why: "the container runtime could not read it; its log on the node says why"}},
+	}
+}
+
+// crio tells that the container ran under cri-o.
+func crio(e *evidence.Evidence) bool {
+	return strings.HasPrefix(e.Stop.ContainerID, "cri-o://") || e.Stop.ContainerID == "" && e.Node != nil && strings.HasPrefix(e.Node.Runtime, "cri-o://")
+}
+
+// seccompKilled: cri-o's seccomp notifier ended the container.
+func seccompKilled(e *evidence.Evidence) *answer {
+	if e.Stop.Reason != "seccomp killed" {
+		return nil
+	}
+	return &answer{
+		category:   record.Failure,
+		cause:      "app_signal",
+		detail:     "SIGSYS",
 		confidence: record.Confirmed,
-		summary:    "The kernel killed the container for lack of memory.",
+		summary:    "The container was ended because it made a system call that its seccomp profile forbids.",
 		evidence:   exitEvidence(e),
 	}
-	if m := e.Container.MemoryLimit; m > 0 {
-		a.evidence = append(a.evidence, specEvidence(e, "spec.containers["+e.Container.Name+"].resources.limits.memory", fmt.Sprint(m)))
-	}
-	if s.ExitCode != 137 {
-		a.detail = "child_process"
-		a.summary = fmt.Sprintf("The kernel killed a process in the container for lack of memory; the container itself ended with exit code %d.", s.ExitCode)
-	}
-	return a
 }

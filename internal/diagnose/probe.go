@@ -1,0 +1,287 @@
+package diagnose
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// This family: the kubelet killed the container because a probe failed. Its Killing
+// event names the probe (pkg/kubelet/kuberuntime/kuberuntime_manager.go
+// computePodActions), whatever exit code then comes of it: programs answer SIGTERM with
+// 0, 2 or 143, and those that do not are killed after the grace period (137). The
+// event Unhealthy says what the probe got. A readiness probe never ends anything.
+
+// probeKind tells the two probes that the kubelet kills for.
+type probeKind struct {
+	cause, name, killed, failed string
+	spec                        func(*evidence.Container) *evidence.Probe
+}
+
+func probeKinds() [2]probeKind {
+	return [2]probeKind{
+		{"liveness_probe", "liveness", "failed liveness probe", "Liveness probe ", func(c *evidence.Container) *evidence.Probe { return c.Liveness }},
+		{"startup_probe", "startup", "failed startup probe", "Startup probe ", func(c *evidence.Container) *evidence.Probe { return c.Startup }},
+	}
+}
+
+// probeKill: the container failed its liveness or startup probe.
+func probeKill(e *evidence.Evidence) *answer {
+	k := killing(e)
+	if k == nil {
+		return nil
+	}
+	for _, p := range probeKinds() {
+		if strings.Contains(k.event.Message, p.killed) {
+			return killedBy(e, &p, k)
+		}
+	}
+	return nil
+}
+
+func killedBy(e *evidence.Evidence, p *probeKind, k *occurrence) *answer {
+	a := &answer{
+		category:   record.Failure,
+		cause:      p.cause,
+		confidence: record.Confirmed,
+		evidence:   []record.Evidence{eventEvidence(e, k)},
+		ruledOut:   []record.Alternative{{Cause: "app_exit", Why: "the kubelet decided to kill the container before it ended"}},
+	}
+	spec := p.spec(&e.Container)
+	u := unhealthy(e, p)
+	what := ""
+	if u != nil {
+		a.detail = probeDetail(u.event.Message, spec)
+		what = probeWords(a.detail, spec)
+		a.evidence = append(a.evidence, eventEvidence(e, u))
+	} else if !e.EventsRead || len(e.Events) > 0 {
+		a.missing = []record.Missing{{What: "what the probe got", Why: "no Unhealthy event of this instance is there"}}
+	}
+	failed := "failed its " + p.name + " probe"
+	if spec != nil {
+		if spec.Target != "" {
+			failed += " " + target(spec)
+			a.evidence = append(a.evidence, containerEvidence(e, p.name+"Probe", probeText(spec)))
+		}
+		if n := spec.FailureThreshold; n > 1 {
+			failed += fmt.Sprintf(" %d times in a row", n)
+		}
+	}
+	if what != "" {
+		failed += " (" + what + ")"
+	}
+	after := ""
+	if s := e.Stop.StartedAt; !s.IsZero() && !k.at.Before(s) {
+		after = " " + span(k.at.Sub(s)) + " after its start"
+	}
+	a.summary = fmt.Sprintf("The kubelet killed the container%s because it %s%s.", after, failed, obedience(e, a, k, spec))
+	a.evidence = append(a.evidence, exitEvidence(e)...)
+	if u != nil && (strings.Contains(u.event.Message, "OOM-killed") || spec != nil && spec.Kind == "exec" && strings.Contains(u.event.Message, "exit code 137")) {
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "oom_killed", Why: "the probe's own command was killed for lack of memory, so the container's memory may be the root of this"})
+	} else if e.Stop.Reason == "OOMKilled" {
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "oom_killed", Why: "the kernel also killed a process of the container for lack of memory, perhaps the probe's own"})
+	}
+	return a
+}
+
+// unhealthy returns the newest failure of the probe within the instance's life; nil where
+// there is none, or where it may be another container's.
+func unhealthy(e *evidence.Evidence, p *probeKind) *occurrence {
+	return lastEvent(e, func(ev *evidence.Event) bool {
+		if ev.Reason != "Unhealthy" || !ev.Container || !strings.HasPrefix(ev.Message, p.failed) {
+			return false
+		}
+		if ev.Combined {
+			for i := range e.Others {
+				if p.spec(&e.Others[i]) != nil {
+					return false
+				}
+			}
+		}
+		// A probe that could not be made does not count (pkg/kubelet/prober/worker.go).
+		return !strings.Contains(ev.Message, "probe errored")
+	})
+}
+
+// obedience tells, for the end of a sentence, what the container made of the signal.
+func obedience(e *evidence.Evidence, a *answer, k *occurrence, spec *evidence.Probe) string {
+	s := e.Stop
+	if !s.HasExitCode || s.FinishedAt.IsZero() || synthetic(s) {
+		return ""
+	}
+	took := s.FinishedAt.Sub(k.at)
+	grace := seconds(e.Pod.TerminationGraceSeconds)
+	if spec != nil && spec.GraceSeconds > 0 {
+		grace = seconds(spec.GraceSeconds)
+	}
+	switch {
+	case s.ExitCode != 137:
+		return fmt.Sprintf("; it answered the kubelet's signal within %s, with exit code %d", span(max(took, time.Second)), s.ExitCode)
+	case grace > 0 && took >= grace-2*time.Second:
+		if e.Container.PreStop != nil {
+			return fmt.Sprintf("; its preStop hook and the program together took longer than the grace period of %s, and it was killed", span(grace))
+		}
+		return fmt.Sprintf("; it did not end on SIGTERM and was killed after its grace period of %s", span(grace))
+	}
+	return fmt.Sprintf("; it ended with exit code 137, %s after the kubelet's signal", span(max(took, 0)))
+}
+
+var (
+	httpStatus = regexp.MustCompile(`statuscode: (\d{3})\b`)
+	grpcFailed = regexp.MustCompile(`(?i)failed to connect service|service unhealthy \(responded with|does not implement the grpc health protocol|health rpc`)
+)
+
+// probeDetail classes the text of a failed probe (pkg/probe) by the kind of the probe
+// in the spec; where that is not known, the text tells.
+func probeDetail(message string, spec *evidence.Probe) string {
+	kind := ""
+	if spec != nil {
+		kind = spec.Kind
+	}
+	if kind == "exec" {
+		if strings.Contains(message, "timed out after") && strings.Contains(message, "command ") {
+			return "timeout"
+		}
+		return "exec"
+	}
+	if m := httpStatus.FindStringSubmatch(message); m != nil {
+		return "http_" + m[1]
+	}
+	switch {
+	case strings.Contains(message, "connection refused"):
+		return "refused"
+	case grpcFailed.MatchString(message):
+		if strings.Contains(message, "health rpc did not complete") || strings.Contains(message, "timeout: failed to connect") {
+			return "timeout"
+		}
+		return "grpc"
+	}
+	for _, text := range []string{"command timed out", "Client.Timeout exceeded", "context deadline exceeded", "i/o timeout"} {
+		if strings.Contains(message, text) {
+			return "timeout"
+		}
+	}
+	switch {
+	case kind == "grpc":
+		return "grpc"
+	case kind != "", strings.Contains(message, `Get "http`), strings.Contains(message, "dial tcp"):
+		return ""
+	}
+	return "exec"
+}
+
+// probeWords says a detail in words.
+func probeWords(detail string, spec *evidence.Probe) string {
+	status, isHTTP := strings.CutPrefix(detail, "http_")
+	switch {
+	case isHTTP:
+		return "it answered with status " + status
+	case detail == "refused":
+		return "connection refused: nothing listens there"
+	case detail == "timeout":
+		if spec != nil && spec.TimeoutSeconds > 0 {
+			return fmt.Sprintf("no answer within %s", span(seconds(spec.TimeoutSeconds)))
+		}
+		return "no answer in time"
+	case detail == "exec":
+		return "its command failed"
+	case detail == "grpc":
+		return "the health service did not answer that it is serving"
+	}
+	return ""
+}
+
+// target names what a probe asks, as far as a sentence can hold it.
+func target(p *evidence.Probe) string {
+	const most = 60
+	t := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, p.Target)
+	if r := []rune(t); len(r) > most {
+		t = string(r[:most]) + "…"
+	}
+	return t
+}
+
+// probeText writes a probe as kubectl describe does.
+func probeText(p *evidence.Probe) string {
+	return fmt.Sprintf("%s %s delay=%ds timeout=%ds period=%ds #failure=%d", p.Kind, p.Target, p.InitialDelaySeconds, p.TimeoutSeconds, p.PeriodSeconds, p.FailureThreshold)
+}
+
+// killAfter is how long after its start the kubelet kills, at the earliest, a container
+// whose probe never succeeds (pkg/kubelet/prober/worker.go).
+func killAfter(p *evidence.Probe) time.Duration {
+	return seconds(p.InitialDelaySeconds) + seconds(p.PeriodSeconds)*time.Duration(max(p.FailureThreshold-1, 0))
+}
+
+// probeUnseen: the events of this instance were dropped, and all earlier ones that are
+// known, of which it has the exit code and the lifetime, were killed for one probe.
+func probeUnseen(e *evidence.Evidence) *answer {
+	s := e.Stop
+	d, known := ran(e)
+	if !s.HasExitCode || !known || killing(e) != nil || covered(e) && !lossy(e) {
+		return nil
+	}
+	for _, p := range probeKinds() {
+		spec := p.spec(&e.Container)
+		if spec == nil || d+skew < killAfter(spec) {
+			continue
+		}
+		a := &answer{
+			category:   record.Failure,
+			cause:      p.cause,
+			confidence: record.Likely,
+			missing:    []record.Missing{eventsMissing(e)},
+			alternatives: []record.Alternative{
+				{Cause: ownCause(s.ExitCode), Why: "no event of this instance was kept, and it may have ended by itself"},
+			},
+		}
+		if !alike(e, &p, d, a) {
+			continue
+		}
+		a.summary = fmt.Sprintf("The container probably failed its %s probe, as the instances before it did: it ended %s after its start with exit code %d, and the event that would say so was not kept.", p.name, span(d), s.ExitCode)
+		a.evidence = append(a.evidence, exitEvidence(e)...)
+		return a
+	}
+	return nil
+}
+
+// alike tells that the newest earlier instances were killed for the probe and ended as
+// this one, with the evidence for that.
+func alike(e *evidence.Evidence, p *probeKind, d time.Duration, a *answer) bool {
+	h := e.History
+	if h == nil || len(h.Causes) == 0 || len(h.ExitCodes) != len(h.Causes) || len(h.RanSeconds) != len(h.Causes) {
+		return false
+	}
+	n := 0
+	for i := len(h.Causes) - 1; i >= 0 && n < 3; i-- {
+		if h.Causes[i] != p.cause || h.ExitCodes[i] != e.Stop.ExitCode {
+			return false
+		}
+		if other := seconds(h.RanSeconds[i]); d > other+other/2+5*time.Second || other > d+d/2+5*time.Second {
+			return false
+		}
+		n++
+	}
+	a.evidence = []record.Evidence{
+		historyEvidence(e, "causes of the last "+strconv.Itoa(n)+" stops of the container", p.cause),
+		containerEvidence(e, p.name+"Probe", probeText(p.spec(&e.Container))),
+	}
+	return true
+}
+
+// ownCause is what a program's own end with an exit code is called.
+func ownCause(code int32) string {
+	if code == 0 {
+		return "app_completed"
+	}
+	return "app_exit"
+}

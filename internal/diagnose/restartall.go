@@ -1,0 +1,69 @@
+package diagnose
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// This family: a restart rule of one container restarts all of the pod (KEP-5532, from
+// 1.35 on). The kubelet removes the others, with the Killing event "killing", and where it
+// finds no state of them any more, makes one up.
+
+// restartedWithAll: another container's rule restarted this one.
+func restartedWithAll(e *evidence.Evidence) *answer {
+	k := killing(e)
+	byEvent := k != nil && k.event.Message == "killing"
+	if e.Stop.Reason != "RestartingAllContainers" && !byEvent {
+		return nil
+	}
+	a := &answer{
+		category:   record.Lifecycle,
+		cause:      "restart_all_containers",
+		confidence: record.Confirmed,
+		summary:    "Another container's restart rule restarted all containers of the pod",
+	}
+	if byEvent {
+		a.evidence = append(a.evidence, eventEvidence(e, k))
+	}
+	a.evidence = append(a.evidence, exitEvidence(e)...)
+	if c, ended, last := ruleSource(e); c != nil {
+		a.summary = fmt.Sprintf("Container %s ended with exit code %d, for which its restart rule restarts all containers of the pod", c.Name, ended.ExitCode)
+		q := statusEvidence(e)(endedPath(c, last)+".exitCode", strconv.Itoa(int(ended.ExitCode)))
+		q.Time = ended.FinishedAt
+		a.evidence = append(a.evidence, q, specEvidence(e, specPath(c)+".restartPolicyRules", restartAll))
+	} else {
+		a.missing = []record.Missing{{What: "container whose rule it was", Why: "no other container of the pod shows an exit code that a rule with RestartAllContainers matches"}}
+	}
+	if e.Stop.Reason == "RestartingAllContainers" {
+		a.summary += "; the exit code 137 is a stand-in"
+	}
+	a.summary += "."
+	return a
+}
+
+// ruleSource returns the container whose exit made the kubelet restart all, with that
+// end, and whether it stands in lastState; nil where none shows.
+func ruleSource(e *evidence.Evidence) (*evidence.Container, *evidence.Ended, bool) {
+	for i := range e.Others {
+		c := &e.Others[i]
+		for _, last := range []bool{false, true} {
+			ended := c.Ended
+			if last {
+				ended = c.LastEnded
+			}
+			if ended == nil || ended.Reason == "RestartingAllContainers" || ended.Reason == "ContainerStatusUnknown" {
+				continue
+			}
+			if f := e.Stop.FinishedAt; !f.IsZero() && ended.FinishedAt.After(f.Add(skew)) || !e.Stop.StartedAt.IsZero() && ended.FinishedAt.Before(e.Stop.StartedAt) {
+				continue
+			}
+			if r := matchingRule(c, ended.ExitCode); r != nil && r.Action == restartAll {
+				return c, ended, last
+			}
+		}
+	}
+	return nil, nil, false
+}
