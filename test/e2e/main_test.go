@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,7 +16,7 @@ import (
 
 // atOnce is how many scenarios run side by side: enough to keep one node busy while
 // most of them wait for back-offs, few enough that the kubelet stays responsive.
-const atOnce = 24
+const atOnce = 48
 
 // theSuite is what all tests of the package share; TestMain sets it.
 var theSuite *suite
@@ -84,7 +85,8 @@ func TestCluster(t *testing.T) {
 func together() []scenario {
 	var all []scenario
 	for _, list := range [][]scenario{
-		longScenarios(), jobScenarios(), workloadScenarios(), killScenarios(), exitScenarios(),
+		longScenarios(), pendingScenarios(), refusedScenarios(), imageScenarios(), ownerScenarios(), disruptionScenarios(), calmScenarios(), controllerScenarios(), configScenarios(), probeKindScenarios(),
+		jobScenarios(), workloadScenarios(), killScenarios(), exitScenarios(), wordScenarios(), startScenarios(), memoryScenarios(),
 		probeScenarios(), initScenarios(), podScenarios(), deletionScenarios(),
 	} {
 		all = append(all, list...)
@@ -94,7 +96,7 @@ func together() []scenario {
 
 // alone lists the scenarios that need the cluster for themselves.
 func alone() []scenario {
-	return append(watcherScenarios(), nodeScenarios()...)
+	return slices.Concat(watcherScenarios(), nodeScenarios(), lostScenarios())
 }
 
 // gate lets scenarios in by the order of their tickets, a limited number at once.

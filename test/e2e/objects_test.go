@@ -16,6 +16,13 @@ const (
 	misbehaveImage = "whyrestart.test/misbehave:1"
 	busyboxImage   = "whyrestart.test/busybox:1"
 	pauseImage     = "whyrestart.test/pause:1"
+	// strangerImage is that of misbehave with a user that its passwd file does not have.
+	strangerImage = "whyrestart.test/stranger:1"
+
+	// closingTaint keeps the pods of one scenario from the node, clearingTaint evicts those
+	// of another.
+	closingTaint  = "whyrestart.test/closed"
+	clearingTaint = "whyrestart.test/cleared"
 
 	// scratch is an emptyDir that every container of newPod has; it outlives restarts.
 	scratch = "/scratch"
@@ -36,6 +43,12 @@ func newPod(name string, containers ...corev1.Container) *corev1.Pod {
 			DNSPolicy:                     corev1.DNSDefault,
 			Volumes:                       []corev1.Volume{{Name: "scratch", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 			Containers:                    containers,
+			// One scenario closes the node or clears it by a taint; that is to be no concern of others.
+			Tolerations: []corev1.Toleration{
+				{Key: closingTaint, Operator: corev1.TolerationOpExists},
+				{Key: clearingTaint, Operator: corev1.TolerationOpExists},
+				{Key: corev1.TaintNodeUnschedulable, Operator: corev1.TolerationOpExists},
+			},
 		},
 	}
 	return p
@@ -44,6 +57,12 @@ func newPod(name string, containers ...corev1.Container) *corev1.Pod {
 // withInit adds init containers to a pod.
 func withInit(p *corev1.Pod, init ...corev1.Container) *corev1.Pod {
 	p.Spec.InitContainers = append(p.Spec.InitContainers, init...)
+	return p
+}
+
+// intolerant makes a pod one that tolerates no taint of the node.
+func intolerant(p *corev1.Pod) *corev1.Pod {
+	p.Spec.Tolerations = nil
 	return p
 }
 

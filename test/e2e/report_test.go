@@ -119,6 +119,10 @@ func (s *suite) total(t *testing.T) {
 
 	table := s.report.table()
 	table += fmt.Sprintf("in all: %d ended; printed %d + %d missed; stored %d + %d missed\n", printed.Ended, printed.Recorded, printed.Missed, stored.Recorded, stored.Missed)
+	table += s.accuracy.summary() + "\n"
+	if err := s.accuracy.write(); err != nil {
+		t.Error(err)
+	}
 	fmt.Print(table)
 	if file := os.Getenv("WHYRESTART_E2E_REPORT"); file != "" {
 		if err := os.WriteFile(file, []byte(table), 0o644); err != nil {

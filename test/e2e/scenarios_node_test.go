@@ -19,7 +19,7 @@ import (
 // killScenarios end what runs on the node from outside, and disturb nobody else.
 func killScenarios() []scenario {
 	return []scenario{
-		{name: "kill-9", needsNode: true, run: func(s *space) {
+		{name: "kill-9", needsNode: true, truth: []claim{failure("victim/main", "SIGKILL from outside of Kubernetes", "sigkill_unattributed", "", untold)}, run: func(s *space) {
 			s.create(newPod("victim", counted("main", "while :; do sleep 0.1; done"), steady("bystander")))
 			for n := range 2 {
 				s.untilPod("victim", fmt.Sprintf("runs instance %d", n), func(p *corev1.Pod) bool {
@@ -33,7 +33,11 @@ func killScenarios() []scenario {
 				s.t.Errorf("bystander still runs, and has %d records", len(list))
 			}
 		}},
-		{name: "sandbox-killed", needsNode: true, run: func(s *space) {
+		{name: "sandbox-killed", needsNode: true, truth: []claim{
+			disruption("victim/main", "the process of the pod's sandbox was killed", "sandbox_changed", "", proven),
+			disruption("victim/other", "the process of the pod's sandbox was killed", "sandbox_changed", "", proven),
+			completedWell("victim/setup", "exits with 0, as it should"),
+		}, run: func(s *space) {
 			s.create(withInit(newPod("victim", steady("main"), steady("other")), counted("setup", "exit 0")))
 			s.untilRunning("victim")
 			s.harm("kill-sandbox", s.ns, "victim")
@@ -61,6 +65,30 @@ func (s *space) crowd() {
 	s.crowdCrashes(1)
 }
 
+// crowdTruths is what is true of the crowd whatever happens around it.
+func crowdTruths() []claim {
+	return []claim{
+		completedWell("escorted/setup", "exits with 0, as it should"),
+		crashing("crash-1/main", "exits with 1").only(exited(1)),
+		crashing("crash-2/main", "exits with 2").only(exited(2)),
+		crashing("crash-3/main", "exits with 3").only(exited(3)),
+	}
+}
+
+// restartedTruths is what is true of the crowd when its node's runtime ends at once with
+// all that runs.
+func restartedTruths() []claim {
+	const truth = "containerd and all containers were killed at once, as by a loss of power"
+	var list []claim
+	for _, of := range []string{"steady-1/main", "steady-2/main", "steady-2/other", "escorted/main", "escorted/escort", "crash-2/good"} {
+		list = append(list, disruption(of, truth, "runtime_restarted", "", proven))
+	}
+	for _, of := range []string{"crash-1/main", "crash-2/main", "crash-3/main"} {
+		list = append(list, disruption(of, truth, "runtime_restarted|sandbox_changed", "", proven).maybe())
+	}
+	return list
+}
+
 // crowdCrashes waits until each of the crowd that crashes was restarted n times more.
 func (s *space) crowdCrashes(n int) {
 	s.t.Helper()
@@ -82,13 +110,13 @@ func (s *space) crowdCrashes(n int) {
 // nodeScenarios harm the node or the API server, for all pods at once.
 func nodeScenarios() []scenario {
 	return []scenario{
-		{name: "apiserver-restarted", needsNode: true, run: func(s *space) {
+		{name: "apiserver-restarted", needsNode: true, truth: crowdTruths(), run: func(s *space) {
 			s.crowd()
 			s.harm("restart-apiserver")
 			s.crowdCrashes(3)
 			s.noStops("steady-1", "main")
 		}},
-		{name: "containerd-restarted", needsNode: true, run: func(s *space) {
+		{name: "containerd-restarted", needsNode: true, truth: crowdTruths(), run: func(s *space) {
 			s.crowd()
 			s.harm("restart-containerd")
 			s.crowdCrashes(2)
@@ -96,7 +124,11 @@ func nodeScenarios() []scenario {
 			s.noStops("steady-2", "main")
 			s.noStops("escorted", "escort")
 		}},
-		{name: "kubelet-stopped", needsNode: true, run: func(s *space) {
+		{name: "kubelet-stopped", needsNode: true, truth: append(crowdTruths(),
+			failure("steady-1/main", "SIGKILL from outside while no kubelet ran", "sigkill_unattributed", "", untold),
+			failure("steady-2/other", "SIGTERM from outside while no kubelet ran; it exits with 0", "app_completed", "", fair),
+			lifecycle("doomed/main", "deleted while no kubelet ran", "pod_deleted", "direct", fair),
+		), run: func(s *space) {
 			s.crowd()
 			s.create(newPod("doomed", steady("main")))
 			s.untilRunning("doomed")
@@ -133,7 +165,7 @@ func nodeScenarios() []scenario {
 			s.check(s.untilStops("doomed", "main", 1), expect{exit: -1, typ: record.App, not: record.Failure})
 			s.noStops("steady-2", "main")
 		}},
-		{name: "runtime-restarted", needsNode: true, run: func(s *space) {
+		{name: "runtime-restarted", needsNode: true, truth: append(crowdTruths(), restartedTruths()...), run: func(s *space) {
 			s.crowd()
 			s.harm("restart-runtime")
 			s.untilRestarts("steady-1", 1, "main")
@@ -150,7 +182,13 @@ func nodeScenarios() []scenario {
 // watcherScenarios take whyrestart itself away.
 func watcherScenarios() []scenario {
 	return []scenario{
-		{name: "whyrestart-stopped", run: func(s *space) {
+		{name: "whyrestart-stopped", truth: append(crowdTruths(),
+			failure("leaves-crashing/main", "exits with 4", "app_exit", "", fair).only(exited(4)),
+			lifecycle("leaves-crashing/main", "deleted while nobody watched", "pod_deleted", "*", fair).only(notExited(4)).maybe(),
+			lifecycle("leaves/main", "deleted while nobody watched", "pod_deleted", "*", fair).maybe(),
+			failure("leaves/main", "deleted while nobody watched", "unknown", "*", untold).maybe(),
+			failure("leaves-crashing/main", "deleted while nobody watched", "unknown", "*", untold).only(notExited(4)).maybe(),
+		), run: func(s *space) {
 			s.downtime = true
 			s.crowd()
 			s.create(newPod("leaves", steady("main")), newPod("leaves-crashing", counted("main", "exit 4")))
@@ -168,7 +206,10 @@ func watcherScenarios() []scenario {
 			s.crowdCrashes(2)
 			s.noStops("steady-1", "main")
 		}},
-		{name: "crashed-before-deletion", needsNode: true, run: func(s *space) {
+		{name: "crashed-before-deletion", needsNode: true, truth: []claim{
+			failure("kept/main", "SIGTERM from outside, on which it exits with 5", "app_exit", "", fair),
+			lifecycle("kept/other", "deleted with kubectl delete", "pod_deleted", "direct", proven),
+		}, run: func(s *space) {
 			// Whyrestart sees the end and the deletion at once; the end came first.
 			s.downtime = true
 			p := graceful(newPod("kept", shell("main", "trap 'exit 5' TERM; while :; do sleep 0.1; done"), steady("other")), 5)
@@ -196,7 +237,7 @@ func watcherScenarios() []scenario {
 			s.check(s.untilStops("kept", "other", 1), expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no()})
 			s.release("kept")
 		}},
-		{name: "whyrestart-killed", run: func(s *space) {
+		{name: "whyrestart-killed", truth: crowdTruths(), run: func(s *space) {
 			s.downtime = true
 			s.crowd()
 			for range 3 {

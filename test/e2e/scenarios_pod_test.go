@@ -11,7 +11,10 @@ import (
 // longScenarios take longest, and so begin first.
 func longScenarios() []scenario {
 	return []scenario{
-		{name: "every-second", run: func(s *space) {
+		{name: "every-second", truth: []claim{
+			crashing("storm/red", "exits with 1, as fast as it is started"),
+			crashing("storm/blue", "exits with 2, as fast as it is started"),
+		}, run: func(s *space) {
 			// For about a minute, as fast as the kubelet starts them.
 			const restarts = 20
 			s.create(newPod("storm", counted("red", "exit 1"), counted("blue", "exit 2")))
@@ -19,7 +22,20 @@ func longScenarios() []scenario {
 			s.check(s.untilStops("storm", "red", restarts), expect{exit: 1, typ: record.App, category: record.Failure, line: attempt})
 			s.check(s.untilStops("storm", "blue", restarts), expect{exit: 2, typ: record.App, category: record.Failure, line: attempt})
 		}},
-		{name: "churn", run: func(s *space) {
+		{name: "churn", truth: []claim{
+			crashing("a/main", "exits with 1").only(exited(1)),
+			lifecycle("a/main", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair).maybe(),
+			lifecycle("a/good", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair),
+			crashing("b/main", "exits with 1").only(exited(1)),
+			lifecycle("b/main", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair).maybe(),
+			lifecycle("b/good", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair),
+			crashing("c/main", "exits with 1").only(exited(1)),
+			lifecycle("c/main", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair).maybe(),
+			lifecycle("c/good", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair),
+			crashing("d/main", "exits with 1").only(exited(1)),
+			lifecycle("d/main", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair).maybe(),
+			lifecycle("d/good", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair),
+		}, run: func(s *space) {
 			// The same names, again and again, each time in the middle of something else.
 			names := []string{"a", "b", "c", "d"}
 			for round := range 3 {
@@ -33,7 +49,7 @@ func longScenarios() []scenario {
 				s.untilGone(names...)
 			}
 		}},
-		{name: "storage-eviction", run: func(s *space) {
+		{name: "storage-eviction", truth: []claim{failure("hog/main", "8 MiB in an emptyDir of at most 1 MiB", "storage_limit_eviction", "*", proven)}, run: func(s *space) {
 			limit := quantity("1Mi")
 			p := newPod("hog", misbehave("main", "term-exit", "143", "write", "/full/file", "8388608", "forever"))
 			p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "full", MountPath: "/full"})
@@ -48,28 +64,35 @@ func longScenarios() []scenario {
 // podScenarios are about the containers of one pod side by side.
 func podScenarios() []scenario {
 	return []scenario{
-		{name: "one-of-two-crashes", run: func(s *space) {
+		{name: "one-of-two-crashes", truth: []claim{crashing("pair/bad", "exits with 13")}, run: func(s *space) {
 			s.create(newPod("pair", steady("good"), counted("bad", "sleep 2; exit 13")))
 			s.check(s.untilStops("pair", "bad", crashes), expect{exit: 13, typ: record.App, category: record.Failure, restarts: yes(), line: attempt, hasLog: true})
 			if list := s.stops("pair", "good"); len(list) > 0 {
 				s.t.Errorf("good still runs, and has %d records", len(list))
 			}
 		}},
-		{name: "never-restarted", run: func(s *space) {
+		{name: "never-restarted", truth: []claim{
+			completedWell("once/well", "exits with 0"),
+			crashing("once/badly", "exits with 1"),
+			crashing("once/worse", "exits with 3"),
+		}, run: func(s *space) {
 			s.create(policy(newPod("once", counted("well", "exit 0"), counted("badly", "sleep 2; exit 1"), counted("worse", "exit 3")), corev1.RestartPolicyNever))
 			s.untilPod("once", "has failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
 			for name, code := range map[string]int32{"well": 0, "badly": 1, "worse": 3} {
 				s.check(s.untilStops("once", name, 1), expect{exit: code, typ: record.App, restarts: no(), line: attempt, hasLog: code != 0})
 			}
 		}},
-		{name: "restarted-on-failure", run: func(s *space) {
+		{name: "restarted-on-failure", truth: []claim{
+			crashing("retry/main", "exits with 14 until its third run").only(exited(14)),
+			completedWell("retry/main", "exits with 0 on its third run").only(exited(0)),
+		}, run: func(s *space) {
 			s.create(policy(newPod("retry", misbehave("main", "exit-until-run", scratch+"/runs", "3", "14", "exit", "0")), corev1.RestartPolicyOnFailure))
 			s.untilPod("retry", "has succeeded", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded })
 			list := s.untilStops("retry", "main", 3)
 			s.check(list[:len(list)-1], expect{exit: 14, typ: record.App, category: record.Failure, restarts: yes()})
 			s.check(list[len(list)-1:], expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no()})
 		}},
-		{name: "image-changed", run: func(s *space) {
+		{name: "image-changed", truth: []claim{lifecycle("changed/main", "kubectl set image on the pod", "definition_changed", "*", proven)}, run: func(s *space) {
 			s.create(newPod("changed", steady("main")))
 			s.untilRunning("changed")
 			s.setImage("changed", "main", pauseImage)
@@ -77,7 +100,10 @@ func podScenarios() []scenario {
 			s.untilRunning("changed")
 			s.check(s.untilStops("changed", "main", 1), expect{exit: 0, typ: record.App, restarts: yes()})
 		}},
-		{name: "image-missing", run: func(s *space) {
+		{name: "image-missing", truth: []claim{
+			lifecycle("bare/other", "deleted with kubectl delete", "pod_deleted", "direct", proven),
+			stalled("bare/main", "an image of a host that does not exist", "image_registry_unreachable", "*", fair),
+		}, run: func(s *space) {
 			// Nothing ever runs, and so nothing ends.
 			c := steady("main")
 			c.Image = "whyrestart.test/no-such-image:1"
@@ -86,12 +112,13 @@ func podScenarios() []scenario {
 				st := statusOf(p, "main")
 				return st != nil && st.State.Waiting != nil && st.State.Waiting.Reason == "ImagePullBackOff"
 			})
+			s.untilStalls("bare", "main", 1)
 			s.deletePod("bare")
 			s.untilGone()
 			s.untilStops("bare", "other", 1)
 			s.noStops("bare", "main")
 		}},
-		{name: "config-missing", run: func(s *space) {
+		{name: "config-missing", truth: []claim{stalled("bare/main", "envFrom a ConfigMap that does not exist", "missing_configmap", "*", proven).quoting("no-such-map")}, run: func(s *space) {
 			c := steady("main")
 			c.EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "no-such-map"}}}}
 			s.create(newPod("bare", c))
@@ -101,7 +128,12 @@ func podScenarios() []scenario {
 			})
 			s.noStops("bare", "main")
 		}},
-		{name: "restart-all-containers", run: func(s *space) {
+		{name: "restart-all-containers", truth: []claim{
+			crashing("all/trigger", "exits with 88, for which a rule restarts all containers"),
+			lifecycle("all/other", "restarted by the rule of another container", "restart_all_containers", "*", proven),
+			completedWell("all/setup", "exits with 0, as it should").only(exited(0)),
+			lifecycle("all/setup", "restarted by the rule of another container", "restart_all_containers", "*", proven).maybe(),
+		}, run: func(s *space) {
 			// One container's exit code starts the whole pod again, in place.
 			rule := corev1.ContainerRestartRule{
 				Action:    corev1.ContainerRestartRuleActionRestartAllContainers,
@@ -118,7 +150,7 @@ func podScenarios() []scenario {
 			s.untilStops("all", "other", 2)
 			s.untilStops("all", "setup", 3)
 		}},
-		{name: "resized", run: func(s *space) {
+		{name: "resized", truth: []claim{lifecycle("grown/main", "resized, with a resize policy that restarts", "resize_restart", "*", proven)}, run: func(s *space) {
 			c := limited(steady("main"), "64Mi")
 			c.ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceMemory, RestartPolicy: corev1.RestartContainer}}
 			s.create(newPod("grown", c))
@@ -127,7 +159,7 @@ func podScenarios() []scenario {
 			s.untilRestarts("grown", 1, "main")
 			s.check(s.untilStops("grown", "main", 1), expect{exit: 0, typ: record.App, restarts: yes()})
 		}},
-		{name: "preempted", run: func(s *space) {
+		{name: "preempted", truth: []claim{disruption("low/main", "the scheduler made room for a pod of higher priority", "preempted", "", proven)}, run: func(s *space) {
 			// Two that each need most of the node; the second matters more.
 			s.priority(s.ns+"-low", 1)
 			s.priority(s.ns+"-high", 1000)
@@ -142,20 +174,13 @@ func podScenarios() []scenario {
 			s.untilRunning("high")
 			s.check(s.untilStops("low", "main", 1), expect{exit: 0, typ: record.App, category: record.Disruption, restarts: no()})
 		}},
-		{name: "rejected", run: func(s *space) {
+		{name: "rejected", truth: []claim{stalled("greedy", "bound to a node by nodeName that lacks the CPU", "admission_rejected", "OutOfcpu", proven)}, run: func(s *space) {
 			p := newPod("greedy", steady("main"))
 			p.Spec.NodeName = s.anyNode()
 			p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: quantity("1000")}
 			s.create(p)
 			s.untilPod("greedy", "is rejected", func(p *corev1.Pod) bool { return p.Status.Reason == "OutOfcpu" })
-			var stalls []record.Record
-			s.until("one stall is recorded", func() (bool, string) {
-				stalls = s.records.of(record.KindStall, s.own)
-				return len(stalls) > 0, "none is"
-			})
-			if len(stalls) != 1 || stalls[0].Container != "" || stalls[0].Diagnosis.Cause != "admission_rejected" {
-				s.t.Errorf("want one stall of the pod, admission_rejected, got %+v", stalls)
-			}
+			s.untilStalls("greedy", "", 1)
 		}},
 	}
 }

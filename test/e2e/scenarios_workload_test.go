@@ -15,7 +15,7 @@ func workloadScenarios() []scenario {
 	const own = "Deployment/shop"
 	replaced := expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no(), workload: own}
 	return []scenario{
-		{name: "rollout", run: func(s *space) {
+		{name: "rollout", truth: []claim{lifecycle("shop/main", "replaced by a rollout", "pod_deleted", "rollout", fair)}, run: func(s *space) {
 			d := deployment(newPod("shop", steady("main")), 3)
 			s.createDeployment(d)
 			s.untilReady(d.Name, 3, "")
@@ -23,7 +23,10 @@ func workloadScenarios() []scenario {
 			s.untilReady(d.Name, 3, "VERSION")
 			s.check(s.untilStops("shop", "main", 3), replaced)
 		}},
-		{name: "rollout-of-crashing-version", run: func(s *space) {
+		{name: "rollout-of-crashing-version", truth: []claim{
+			failure("shop/main", "the new version exits with 15", "app_exit", "", fair).only(exited(15)),
+			lifecycle("shop/main", "replaced by a rollout", "pod_deleted", "rollout", fair).only(notExited(15)).maybe(),
+		}, run: func(s *space) {
 			d := deployment(newPod("shop", steady("main")), 2)
 			s.createDeployment(d)
 			s.untilReady(d.Name, 2, "")
@@ -35,7 +38,7 @@ func workloadScenarios() []scenario {
 				}
 			}
 		}},
-		{name: "scale-down", run: func(s *space) {
+		{name: "scale-down", truth: []claim{lifecycle("shop/main", "scaled down to nothing", "pod_deleted", "scale_down", fair)}, run: func(s *space) {
 			d := deployment(newPod("shop", steady("main")), 3)
 			s.createDeployment(d)
 			s.untilReady(d.Name, 3, "")
@@ -43,7 +46,7 @@ func workloadScenarios() []scenario {
 			s.untilGone()
 			s.check(s.untilStops("shop", "main", 3), replaced)
 		}},
-		{name: "statefulset-same-name", run: func(s *space) {
+		{name: "statefulset-same-name", truth: []claim{lifecycle("db-0/main", "deleted with kubectl delete", "pod_deleted", "direct", fair)}, run: func(s *space) {
 			_, err := s.kube.AppsV1().StatefulSets(s.ns).Create(s.ctx, statefulSet(newPod("db", counted("main", "trap 'exit 0' TERM; while :; do sleep 0.1; done")), 1), metav1.CreateOptions{})
 			s.must(err, "create the stateful set")
 			seen := map[types.UID]bool{}
@@ -61,13 +64,13 @@ func workloadScenarios() []scenario {
 // jobScenarios are about pods that are to end.
 func jobScenarios() []scenario {
 	return []scenario{
-		{name: "job-fails", run: func(s *space) {
+		{name: "job-fails", truth: []claim{crashing("batch/main", "exits with 16, and again in the second pod")}, run: func(s *space) {
 			j := job(newPod("batch", misbehave("main", "sleep", "1s", "exit", "16")), 1)
 			s.createJob(j)
 			s.untilJob(j.Name, failed)
 			s.check(s.untilStops("batch", "main", 2), expect{exit: 16, typ: record.App, category: record.Failure, restarts: no(), workload: "Job/batch"})
 		}},
-		{name: "job-completes", run: func(s *space) {
+		{name: "job-completes", truth: []claim{completedWell("batch/main", "exits with 0, as it should")}, run: func(s *space) {
 			j := job(newPod("batch", misbehave("main", "sleep", "1s", "exit", "0")), 0)
 			parallel := int32(3)
 			j.Spec.Parallelism, j.Spec.Completions = &parallel, &parallel
@@ -75,7 +78,7 @@ func jobScenarios() []scenario {
 			s.untilJob(j.Name, complete)
 			s.check(s.untilStops("batch", "main", 3), expect{exit: 0, typ: record.App, category: record.Lifecycle, restarts: no(), workload: "Job/batch"})
 		}},
-		{name: "job-ttl", run: func(s *space) {
+		{name: "job-ttl", truth: []claim{completedWell("batch/main", "exits with 0, and the Job is deleted at once")}, run: func(s *space) {
 			// The pod may be gone before anybody asks for its log or its owner.
 			j := job(newPod("batch", misbehave("main", "exit", "0")), 0)
 			ttl := int32(0)
@@ -85,14 +88,14 @@ func jobScenarios() []scenario {
 			s.untilGone()
 			s.check(s.untilStops("batch", "main", 1), expect{exit: 0, typ: record.App, not: record.Failure})
 		}},
-		{name: "job-deadline", run: func(s *space) {
+		{name: "job-deadline", truth: []claim{failure("batch/main", "the Job's activeDeadlineSeconds are over", "deadline_exceeded", "*", fair)}, run: func(s *space) {
 			j := job(newPod("batch", steady("main")), 0)
 			seconds := int64(4)
 			j.Spec.ActiveDeadlineSeconds = &seconds
 			s.createJob(j)
 			s.untilJob(j.Name, failed)
 			s.untilGone()
-			s.check(s.untilStops("batch", "main", 1), expect{exit: 0, typ: record.App, not: record.Failure, restarts: no()})
+			s.check(s.untilStops("batch", "main", 1), expect{exit: 0, typ: record.App, restarts: no()})
 		}},
 	}
 }

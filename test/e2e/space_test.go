@@ -33,10 +33,14 @@ type space struct {
 	hidden func(containerKey, instance) bool
 	// downtime tells that whyrestart was away for a while.
 	downtime bool
+	// compared holds the records that were held against the truth.
+	compared map[string]bool
+	// ending undoes what would keep the namespace from going away; it may be nil.
+	ending func()
 }
 
 func newSpace(t *testing.T, s *suite, name string) *space {
-	sp := &space{suite: s, t: t, ctx: t.Context(), ns: name, startFails: map[string]bool{}, hidden: func(containerKey, instance) bool { return false }}
+	sp := &space{suite: s, t: t, ctx: t.Context(), ns: name, startFails: map[string]bool{}, compared: map[string]bool{}, hidden: func(containerKey, instance) bool { return false }}
 	key, value, _ := strings.Cut(suiteLabel, "=")
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{key: value}}}
 	sp.until("the namespace is created", func() (bool, string) { // the API server may just be coming back
@@ -178,6 +182,25 @@ func (s *space) untilStops(pod, container string, n int) []record.Record {
 		return sum >= n, fmt.Sprintf("%d are", sum)
 	})
 	return list
+}
+
+// stalls returns the recorded stalls of a container, or of pods, whose name begins so.
+func (s *space) stalls(pod, container string) []record.Record {
+	list := s.records.of(record.KindStall, s.own)
+	return slices.DeleteFunc(list, func(r record.Record) bool {
+		return !strings.HasPrefix(r.Pod, pod) || r.Container != container
+	})
+}
+
+// untilStalls waits until n stalls are recorded. It goes on without: that they are missing
+// is found when the truth is compared.
+func (s *space) untilStalls(pod, container string, n int) {
+	s.t.Helper()
+	deadline := time.Now().Add(stallPatience)
+	s.until(fmt.Sprintf("%d stalls of %s/%s are recorded", n, pod, container), func() (bool, string) {
+		found := len(s.stalls(pod, container))
+		return found >= n || time.Now().After(deadline), fmt.Sprintf("%d are", found)
+	})
 }
 
 // expect is what a record must say; what is empty is not looked at.

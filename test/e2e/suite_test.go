@@ -40,6 +40,7 @@ type suite struct {
 	program  *program
 	onlooker *onlooker
 	report   *report
+	accuracy *accuracy
 	stop     context.CancelFunc
 	release  func() // gives the cluster back
 }
@@ -68,7 +69,7 @@ func newSuite(ctx context.Context) (_ *suite, err error) {
 	fmt.Printf("e2e: files of this run: %s\n", dir)
 
 	ctx, cancel := context.WithCancel(ctx)
-	s := &suite{kube: kube, dir: dir, changed: newBell(), stop: cancel, report: &report{}}
+	s := &suite{kube: kube, dir: dir, changed: newBell(), stop: cancel, report: &report{}, accuracy: newAccuracy()}
 	if s.release, err = reserve(ctx, kube); err != nil {
 		cancel()
 		return nil, err
@@ -80,6 +81,9 @@ func newSuite(ctx context.Context) (_ *suite, err error) {
 		}
 	}()
 	if err := s.removeNamespaces(ctx); err != nil {
+		return nil, err
+	}
+	if err := clearNodes(ctx, s); err != nil {
 		return nil, err
 	}
 	if s.recorder, err = startRecorder(ctx, kube, filepath.Join(dir, "statuses.jsonl"), s.changed); err != nil {
@@ -148,6 +152,9 @@ type scenario struct {
 	name string
 	// needsNode tells that the scenario harms the node, which takes test/cluster.
 	needsNode bool
+	// truth is what is true of the stops and stalls that it provokes, all of them; none
+	// where nothing is wrong.
+	truth []claim
 	// run makes it happen, waits until it has, and checks what is particular to it. That
 	// the numbers add up is checked after it, for every scenario alike.
 	run func(*space)
@@ -161,5 +168,10 @@ func (s *suite) play(t *testing.T, sc scenario) {
 	sp := newSpace(t, s, prefix+sc.name)
 	defer sp.explain()
 	sc.run(sp)
+	sp.compare(sc.truth)
+	if sp.ending != nil {
+		sp.ending()
+	}
 	sp.settle()
+	sp.compareCleaning(sc.truth)
 }

@@ -15,6 +15,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // program is the state that verbs leave for later: how to answer a SIGTERM and
@@ -161,6 +165,18 @@ func (p *program) listen(args arguments) {
 		p.answer(w, r)
 	})
 	go http.Serve(listener, mux)
+}
+
+func (p *program) grpcUnhealthy(args arguments) {
+	listener, err := net.Listen("tcp", args.text(0))
+	if err != nil {
+		fail(err)
+	}
+	service := health.NewServer()
+	service.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	server := grpc.NewServer()
+	healthpb.RegisterHealthServer(server, service)
+	go server.Serve(listener)
 }
 
 func (p *program) answer(w http.ResponseWriter, r *http.Request) {

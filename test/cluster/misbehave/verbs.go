@@ -66,6 +66,7 @@ func verbs() []verb {
 		{"fail-after", []string{"D"}, "/healthz and /readyz answer 500 from D after the start on", (*program).failAfter},
 		{"status-after", []string{"D", "CODE"}, "the same with the HTTP status CODE", (*program).statusAfter},
 		{"hang-after", []string{"D"}, "/healthz and /readyz do not answer from D after the start on", (*program).hangAfter},
+		{"grpc-unhealthy", []string{"ADDR"}, "serve gRPC on ADDR, whose health service answers NOT_SERVING, then carry on", (*program).grpcUnhealthy},
 		{"dial", []string{"ADDR"}, "connect to ADDR; where that fails, print the error and exit with 1", (*program).dial},
 		{"open", []string{"FILE"}, "open FILE; where that fails, print the error and exit with 1", (*program).open},
 

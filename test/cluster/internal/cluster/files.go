@@ -15,6 +15,7 @@ const (
 	PauseImage     = "whyrestart.test/pause:1"
 	MisbehaveImage = "whyrestart.test/misbehave:1"
 	BusyboxImage   = "whyrestart.test/busybox:1"
+	StrangerImage  = "whyrestart.test/stranger:1"
 )
 
 const containerdConfig = `version = 3

@@ -41,6 +41,13 @@ func (c *Cluster) images() ([]image.Image, error) {
 			Files:      []image.File{tmp, {Path: "misbehave", Mode: 0o755, Content: misbehave}},
 		},
 		{
+			// Its user is in no passwd file.
+			Name:       StrangerImage,
+			Entrypoint: []string{"/misbehave"},
+			User:       "stranger",
+			Files:      []image.File{tmp, {Path: "misbehave", Mode: 0o755, Content: misbehave}},
+		},
+		{
 			Name:  BusyboxImage,
 			Cmd:   []string{"sh"},
 			Files: append(shell, tmp),

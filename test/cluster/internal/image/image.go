@@ -23,6 +23,7 @@ type Image struct {
 	Name       string // with a tag: "whyrestart.test/pause:1"
 	Entrypoint []string
 	Cmd        []string
+	User       string // by whom it runs; root where empty
 	Files      []File
 }
 
@@ -44,6 +45,7 @@ type config struct {
 }
 
 type containerSpec struct {
+	User       string   `json:"User,omitempty"`
 	Env        []string `json:"Env"`
 	Entrypoint []string `json:"Entrypoint,omitempty"`
 	Cmd        []string `json:"Cmd,omitempty"`
@@ -71,6 +73,7 @@ func Write(w io.Writer, image Image) error {
 		Architecture: runtime.GOARCH,
 		OS:           "linux",
 		Config: containerSpec{
+			User:       image.User,
 			Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 			Entrypoint: image.Entrypoint,
 			Cmd:        image.Cmd,
