@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // kindOf names what an object is. The version is left out: what is read here has
@@ -50,6 +49,10 @@ func kindOfPath(name string) kindOf {
 			return kindOf{"Pod", ""}
 		case "events":
 			return kindOf{"Event", ""}
+		case "namespaces":
+			return kindOf{"Namespace", ""}
+		case "replicationcontrollers", "replication-controllers":
+			return kindOf{"ReplicationController", ""}
 		case "nodes":
 			return kindOf{"Node", ""}
 		case "persistentvolumeclaims", "pvcs":
@@ -71,8 +74,9 @@ func kindOfPath(name string) kindOf {
 	return kindOf{}
 }
 
-// Object is one of the API objects that are read: a pointer to a Pod, Event, Node,
-// PersistentVolumeClaim, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job or CronJob.
+// Object is one of the API objects that are read: a pointer to a Pod, Event, Node, Namespace,
+// PersistentVolumeClaim, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, CronJob or
+// ReplicationController.
 type Object interface {
 	metav1.Object
 	runtime.Object
@@ -91,6 +95,10 @@ func decodeObject(k kindOf, raw []byte) (Object, error) {
 		return decodeAs[corev1.Node](k, raw)
 	case kindOf{"PersistentVolumeClaim", ""}:
 		return decodeAs[corev1.PersistentVolumeClaim](k, raw)
+	case kindOf{"Namespace", ""}:
+		return decodeAs[corev1.Namespace](k, raw)
+	case kindOf{"ReplicationController", ""}:
+		return decodeAs[corev1.ReplicationController](k, raw)
 	case kindOf{"ReplicaSet", "apps"}:
 		return decodeAs[appsv1.ReplicaSet](k, raw)
 	case kindOf{"Deployment", "apps"}:
@@ -127,7 +135,7 @@ func decodeAs[T any, P interface {
 	if obj.GetUID() == "" {
 		// Dumps that were cleaned by hand have none. What is keyed by it must still tell
 		// two objects apart.
-		obj.SetUID(types.UID(k.kind + "/" + obj.GetNamespace() + "/" + obj.GetName()))
+		obj.SetUID(madeUID(k.kind, obj.GetNamespace(), obj.GetName()))
 	}
 	return obj, nil
 }

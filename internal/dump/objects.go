@@ -3,8 +3,10 @@ package dump
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -12,13 +14,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 // Objects holds the newest state of the objects that were read, and the tails of
-// their logs. It stands for the cluster: it resolves owners (pipeline.OwnerResolver)
-// and reads logs (pipeline.LogReader). It may be used from several goroutines.
+// their logs. It stands for the cluster: it resolves owners (pipeline.OwnerResolver),
+// reads logs (pipeline.LogReader) and objects (pipeline.ClusterReader). It may be used
+// from several goroutines.
 type Objects struct {
 	mu     sync.RWMutex
 	byUID  map[types.UID]Object
@@ -26,20 +30,41 @@ type Objects struct {
 	logs   map[logKey]record.Log
 	// about holds the events by the object that they are about, and by their own UID.
 	about map[types.UID]map[types.UID]*corev1.Event
+	// named holds the newest object of each name.
+	named map[nameKey]Object
+	// recorded holds the types, by namespace, of which there ever was an object.
+	recorded map[nameKey]bool
+	// gone holds the last state of controllers that were deleted.
+	gone graveyard
+	// latest is the newest time that was seen.
+	latest time.Time
+}
+
+// nameKey names an object of a type; without a name, all of them in the namespace.
+type nameKey struct {
+	typ             reflect.Type
+	namespace, name string
+}
+
+func keyOf(obj Object) nameKey {
+	return nameKey{reflect.TypeOf(obj), obj.GetNamespace(), obj.GetName()}
 }
 
 var (
 	_ pipeline.OwnerResolver = (*Objects)(nil)
 	_ pipeline.LogReader     = (*Objects)(nil)
+	_ pipeline.ClusterReader = (*Objects)(nil)
 )
 
 // NewObjects returns an empty set.
 func NewObjects() *Objects {
 	return &Objects{
-		byUID:  make(map[types.UID]Object),
-		owners: make(map[ownerKey]record.Workload),
-		logs:   make(map[logKey]record.Log),
-		about:  make(map[types.UID]map[types.UID]*corev1.Event),
+		byUID:    make(map[types.UID]Object),
+		owners:   make(map[ownerKey]record.Workload),
+		logs:     make(map[logKey]record.Log),
+		about:    make(map[types.UID]map[types.UID]*corev1.Event),
+		named:    make(map[nameKey]Object),
+		recorded: make(map[nameKey]bool),
 	}
 }
 
@@ -52,6 +77,13 @@ func (o *Objects) Put(obj Object) {
 		return
 	}
 	o.byUID[obj.GetUID()] = obj
+	key := keyOf(obj)
+	o.recorded[nameKey{typ: key.typ, namespace: key.namespace}] = true
+	if have, ok := o.named[key]; !ok || !newer(have, obj) {
+		o.named[key] = obj
+	}
+	o.gone.rise(obj.GetUID())
+	o.saw(obj)
 	switch obj := obj.(type) {
 	case *corev1.Event:
 		about := o.about[obj.InvolvedObject.UID]
@@ -74,12 +106,29 @@ func newer(a, b Object) bool {
 	return va != 0 && vb != 0 && va > vb
 }
 
-// Remove takes an object out that was deleted. What it says about owners is kept:
-// pods outlive the ReplicaSet that made them.
+// saw keeps the newest of an object's times.
+func (o *Objects) saw(obj Object) {
+	at := obj.GetCreationTimestamp().Time
+	if e, ok := obj.(*corev1.Event); ok {
+		at = extract.EventTime(e)
+	}
+	if at.After(o.latest) {
+		o.latest = at
+	}
+}
+
+// Remove takes an object out that was deleted. What it says about owners is kept, and
+// the last state of a controller: pods outlive the ReplicaSet that made them.
 func (o *Objects) Remove(obj Object) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.byUID, obj.GetUID())
+	key := keyOf(obj)
+	o.recorded[nameKey{typ: key.typ, namespace: key.namespace}] = true
+	if have, ok := o.named[key]; ok && have.GetUID() == obj.GetUID() {
+		delete(o.named, key)
+	}
+	o.gone.bury(obj, o.latest)
 	if e, ok := obj.(*corev1.Event); ok {
 		about := o.about[e.InvolvedObject.UID]
 		delete(about, e.UID)
@@ -157,15 +206,8 @@ func ByUID[T Object](o *Objects, uid types.UID) (T, bool) {
 func ByName[T Object](o *Objects, namespace, name string) (T, bool) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	var best T
-	found := false
-	for _, obj := range o.byUID {
-		t, ok := obj.(T)
-		if ok && t.GetNamespace() == namespace && t.GetName() == name && (!found || compareVersions(t, best) > 0) {
-			best, found = t, true
-		}
-	}
-	return best, found
+	t, ok := o.named[nameKey{reflect.TypeFor[T](), namespace, name}].(T)
+	return t, ok
 }
 
 // Replace hands all pods to the sink, as the list of a live source would.
