@@ -1,12 +1,20 @@
 // Package signature finds in the last words of a program why it ended: the class of
 // the failure, the line that says so, and the stack frames.
+//
+// It promises to be cheap and safe on whatever a log may hold: only the end of the log
+// is looked at, lines are cut, nothing of it is trusted, and the same lines always give
+// the same answer. Where the lines do not say why, it says nothing: an error that was
+// survived, a mention in passing and a value in a setting are no reason.
 package signature
+
+import "strings"
 
 // Signature is what the last words of a program say.
 type Signature struct {
 	// Class is a stable code, such as "panic", "port_in_use" or "connection_refused".
 	Class string
-	// Line is the line that matters, Index its place in the log.
+	// Line is the line that matters, without what a logger puts before it; Index is its
+	// place in the log. Of a structured line it is the message and the error.
 	Line  string
 	Index int
 	// Language is that of a trace: go, java, python, node, dotnet, ruby, rust, php, c; empty where unknown.
@@ -29,5 +37,199 @@ type Frame struct {
 	App bool
 }
 
+// What is looked at, at most.
+const (
+	maxLines  = 500      // of the end of the log
+	maxLine   = 2 << 10  // of a line of text
+	maxJSON   = 16 << 10 // of a line of JSON, which may hold a stack
+	maxBytes  = 256 << 10
+	maxFrames = 32
+	maxShown  = 512 // of the line that is shown
+)
+
 // Find returns what the lines of a log's tail say, the oldest line first; nil where they say nothing.
-func Find(lines []string) *Signature { return nil }
+func Find(lines []string) *Signature {
+	entries := read(lines)
+	if len(entries) == 0 {
+		return nil
+	}
+	c := choose(candidates(entries))
+	if c == nil {
+		return nil
+	}
+	s := c.sig
+	s.Line = shorten(strings.TrimSpace(s.Line), maxShown)
+	s.Type = shorten(s.Type, 128)
+	if len(s.Frames) > maxFrames {
+		s.Frames = s.Frames[:maxFrames]
+	}
+	s.Key = key(&s)
+	return &s
+}
+
+// candidate is something that may be the reason.
+type candidate struct {
+	sig Signature
+	// strength is how much it looks like what ended the program, before its place counts.
+	strength int
+	// after counts what the program said after it.
+	after int
+	// general marks classes that say that, not why: a specific one close before explains them.
+	general bool
+}
+
+// The strengths of candidates. What was said later weighs perLater each; what is not
+// above tooWeak in the end says nothing.
+const (
+	fatalTrace = 110
+	fatalLine  = 100
+	errorTrace = 85
+	errorLine  = 75
+	plainLine  = 60
+	warnTrace  = 35
+	warnLine   = 30
+	infoLine   = 15
+
+	perLater = 5
+	tooWeak  = 10
+	// traceFloor is what a trace that ends a process keeps, whatever others said later.
+	traceFloor = 40
+	// near is how many statements before a general failure its reason may be.
+	near = 3
+)
+
+func (c *candidate) score() int {
+	s := c.strength - perLater*c.after
+	if c.strength >= fatalTrace {
+		s = max(s, traceFloor)
+	}
+	return s
+}
+
+// choose returns the candidate that says best why the program ended.
+func choose(all []candidate) *candidate {
+	best := -1
+	for i := range all {
+		if s := all[i].score(); s > tooWeak && (best < 0 || s >= all[best].score()) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	won := all[best]
+	if !won.general {
+		return &won
+	}
+	// "Cannot start" says that it ended; "connection refused" right before it says why.
+	for i := best - 1; i >= 0; i-- {
+		c := &all[i]
+		if c.after-won.after > near {
+			break
+		}
+		if c.general || c.strength < plainLine {
+			continue
+		}
+		won.sig.Class, won.sig.Line, won.sig.Index = c.sig.Class, c.sig.Line, c.sig.Index
+		if won.sig.Language == "" {
+			won.sig.Language, won.sig.Type, won.sig.Frames = c.sig.Language, c.sig.Type, c.sig.Frames
+		}
+		break
+	}
+	return &won
+}
+
+// candidates returns what may be the reason, in the order of the log.
+func candidates(entries []entry) []candidate {
+	var all []candidate
+	var places []int // of the last entry of each candidate
+	quiet := make([]bool, len(entries))
+	for i := 0; i < len(entries); i++ {
+		t, ok := traceAt(entries, i)
+		if !ok {
+			continue
+		}
+		for j := t.from; j < t.to; j++ {
+			quiet[j], entries[j].taken = true, true
+		}
+		all, places = append(all, t.candidate(entries)), append(places, t.to-1)
+		i = max(i, t.to-1)
+	}
+	traces := len(all)
+	for i := range entries {
+		e := &entries[i]
+		if e.taken {
+			continue
+		}
+		if isNoise(e) {
+			quiet[i] = true
+		}
+		if c, ok := lineCandidate(entries, i); ok {
+			all, places = append(all, c), append(places, i)
+		}
+	}
+	// Both were found in the order of the log: merge them, and count what came later.
+	later := 0
+	after := make([]int, len(entries))
+	for i := len(entries) - 1; i >= 0; i-- {
+		after[i] = later
+		if !quiet[i] {
+			later++
+		}
+	}
+	out := make([]candidate, 0, len(all))
+	for t, l := 0, traces; t < traces || l < len(all); {
+		pick := t
+		if t >= traces || l < len(all) && places[l] < places[t] {
+			pick = l
+			l++
+		} else {
+			t++
+		}
+		c := all[pick]
+		c.after = after[places[pick]]
+		out = append(out, c)
+	}
+	return out
+}
+
+// lineCandidate returns what a single line says.
+func lineCandidate(entries []entry, i int) (candidate, bool) {
+	e := &entries[i]
+	if e.level == levelInfo && i < len(entries)-3 {
+		return candidate{}, false // far from the end, it was survived
+	}
+	class, doubt := classify(e.lower())
+	c := candidate{sig: Signature{Class: class, Line: e.text, Index: e.index}, general: general(class)}
+	switch e.level {
+	case levelFatal:
+		c.strength = fatalLine
+		if class == "" {
+			c.sig.Class, c.general, c.strength = "fatal_error", true, fatalLine-5
+		}
+	case levelError:
+		c.strength = errorLine
+	case levelWarn:
+		c.strength = warnLine
+	case levelInfo:
+		c.strength = infoLine
+	case levelNone:
+		c.strength = plainLine
+	}
+	if isUsage(e.text) {
+		c.strength -= 2 * perLater // the line before it says what was wrong
+	}
+	if doubt {
+		c.strength = min(c.strength, warnLine)
+	}
+	return c, c.sig.Class != ""
+}
+
+// general tells classes that say that a program failed, not why.
+func general(class string) bool {
+	switch class {
+	case "panic", "exception", "fatal_error", "timeout", "usage", "config_error":
+		return true
+	}
+	return false
+}
