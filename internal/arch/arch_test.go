@@ -69,8 +69,10 @@ func rules() []rule {
 		},
 		{
 			applies: func(pkg string, _ layer) bool { return pkg == "signature" }, direct: true,
-			forbids: func(dep string) bool { return !isStandard(dep) && !isInternal(dep) && dep != "github.com/maruel/panicparse/v2/stack" },
-			why:     "signature is of the core; panicparse's stack package is all that it may import beside the standard library",
+			forbids: func(dep string) bool {
+				return !isStandard(dep) && !isInternal(dep) && dep != "github.com/maruel/panicparse/v2/stack"
+			},
+			why: "signature is of the core; panicparse's stack package is all that it may import beside the standard library",
 		},
 		{
 			applies: upTo(core), direct: true,
