@@ -15,6 +15,9 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
+// RulesVersion is that of the rules in this program.
+const RulesVersion = diagnose.RulesVersion
+
 // Subject is what somebody asks about: a pod, or all pods of a workload.
 type Subject struct {
 	// Kind is the singular of a kind in lower case, "pod" for a single pod.

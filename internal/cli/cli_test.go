@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/whyrestart/whyrestart/internal/app"
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/sqlite"
@@ -30,7 +31,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command line as a person would. Beside the usual commands,
 // scripts have "recording NAME FILE", which writes a recorded watch, "history NAME FILE",
-// which makes a store of one, and "code N", which compares the exit code of "run".
+// which makes a store of one, and "outdated NAME FILE", which makes a store of a recorded state
+// by rules that knew no cause.
 func TestScripts(t *testing.T) {
 	forbidding := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -57,6 +59,9 @@ func TestScripts(t *testing.T) {
 			},
 			"history": func(ts *testscript.TestScript, _ bool, args []string) {
 				makeHistory(ts, unpack(ts, filepath.Join(recordings, args[0], "watch.jsonl.gz")), ts.MkAbs(args[1]))
+			},
+			"outdated": func(ts *testscript.TestScript, _ bool, args []string) {
+				makeOutdated(ts, filepath.Join(recordings, args[0], "dump.tar.gz"), ts.MkAbs(args[1]))
 			},
 		},
 	})
@@ -88,6 +93,27 @@ func makeHistory(ts *testscript.TestScript, stream []byte, path string) {
 	})
 	ts.Check(err)
 	ts.Check(db.Append(ctx, store.Batch{Records: found}))
+	ts.Check(db.Close())
+}
+
+// makeOutdated stores what a recorded state shows, with its evidence, as older rules would
+// have explained it; one record has no evidence.
+func makeOutdated(ts *testscript.TestScript, dump, path string) {
+	ctx := context.Background()
+	found, _, err := app.LookInto(ctx, "", dump, nil, nil)
+	ts.Check(err)
+	db, err := sqlite.Open(ctx, sqlite.Options{Path: path})
+	ts.Check(err)
+	b := store.Batch{Evidence: make(map[string]evidence.Evidence)}
+	for _, f := range found {
+		b.Evidence[f.Record.ID] = f.Evidence
+		f.Record.Diagnosis = record.Diagnosis{Cause: "unknown", Confidence: record.Unknown, RulesVersion: "0"}
+		b.Records = append(b.Records, f.Record)
+	}
+	lost := b.Records[0].Clone()
+	lost.ID = strings.Repeat("0", 24)
+	b.Records = append(b.Records, lost)
+	ts.Check(db.Append(ctx, b))
 	ts.Check(db.Close())
 }
 

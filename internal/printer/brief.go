@@ -105,3 +105,17 @@ func quotedSource(r *record.Record, source string) *record.Evidence {
 func oneLine(s string) string {
 	return Shorten(strings.Join(strings.Fields(s), " "), briefWidth)
 }
+
+// Verdict is the cause with its detail, confidence and category, escaped.
+func Verdict(r *record.Record) string {
+	d := &r.Diagnosis
+	s := Escape(d.Cause)
+	if d.Detail != "" {
+		s += ", " + Escape(d.Detail)
+	}
+	s += " [" + string(d.Confidence) + "]"
+	if r.Category != record.Failure {
+		s += ", " + string(r.Category)
+	}
+	return s
+}

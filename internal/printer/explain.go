@@ -239,20 +239,10 @@ func (p *page) like(others []record.Record) string {
 
 func (p *page) cause() {
 	d := &p.r.Diagnosis
-	name := Escape(d.Cause)
-	if p.o.Color {
-		name = paint(p.r.Category, name)
+	lines := wrap(Verdict(p.r), p.body())
+	if name := Escape(d.Cause); p.o.Color {
+		lines[0] = strings.Replace(lines[0], name, paint(p.r.Category, name), 1)
 	}
-	rest := ""
-	if d.Detail != "" {
-		rest = ", " + Escape(d.Detail)
-	}
-	rest += " [" + string(d.Confidence) + "]"
-	if p.r.Category != record.Failure {
-		rest += ", " + string(p.r.Category)
-	}
-	lines := wrap(Escape(d.Cause)+rest, p.body())
-	lines[0] = strings.Replace(lines[0], Escape(d.Cause), name, 1)
 	if d.Summary != "" {
 		lines = append(lines, p.paragraph(d.Summary)...)
 	}
