@@ -77,7 +77,7 @@ func kindOfPath(name string) kindOf {
 // Object is one of the API objects that are read: a pointer to a Pod, Event, Node, Namespace,
 // PersistentVolumeClaim, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, CronJob or
 // ReplicationController.
-type Object interface {
+type Object = interface {
 	metav1.Object
 	runtime.Object
 }

@@ -234,14 +234,18 @@ func (t *tail) log() record.Log {
 	return record.Log{Lines: append([]string(nil), t.lines...), Truncated: t.dropped}
 }
 
+// refusalPrefix is how kubectl begins an error of the API that has no better word.
+const refusalPrefix = "Error from server: "
+
 // isRefusal tells that a log of one line is what kubectl or the kubelet answered in
 // place of a log.
 func isRefusal(line string) bool {
 	for _, prefix := range []string{
 		"unable to retrieve container logs for ",
 		"Error from server (",
-		"Error from server: ",
+		refusalPrefix,
 		"Request log error: ",
+		"Create log request error: ",
 		"Create log error: ",
 		"failed to try resolving symlinks in path ",
 		"previous terminated container ",

@@ -1,0 +1,222 @@
+package dump
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+const (
+	// bundleFolder is the folder that everything in a bundle is in.
+	bundleFolder = "whyrestart-capture"
+	// captureFile is the one file of a bundle that holds no API objects.
+	captureFile = "whyrestart-capture.json"
+	// captureSchema names the form of that file.
+	captureSchema = "whyrestart-capture/v1"
+)
+
+// capture is the content of captureFile.
+type capture struct {
+	Schema  string           `json:"schema"`
+	At      time.Time        `json:"at"`
+	Missing []record.Missing `json:"missing,omitempty"`
+}
+
+// bundle is a bundle in the making.
+type bundle struct {
+	redactor Redactor
+	at       time.Time
+	files    map[string]*bytes.Buffer
+}
+
+// listKey is a file with a list of objects.
+type listKey struct {
+	kind      kindOf
+	file      string // without its folder and ending
+	namespace string
+}
+
+func (b *bundle) write(w io.Writer, c Contents) error {
+	b.files = make(map[string]*bytes.Buffer)
+	if err := b.objects(c.Objects); err != nil {
+		return err
+	}
+	for _, log := range c.Logs {
+		if err := b.log(log); err != nil {
+			return err
+		}
+	}
+	about := capture{Schema: captureSchema, At: b.at.UTC()}
+	for _, m := range c.Missing {
+		about.Missing = append(about.Missing, record.Missing{What: b.text(m.What), Why: b.text(m.Why)})
+	}
+	if err := b.json(captureFile, about); err != nil {
+		return err
+	}
+	return b.pack(w)
+}
+
+// objects makes a list of each kind in each namespace.
+func (b *bundle) objects(all []Object) error {
+	lists := make(map[listKey][]Object)
+	for _, o := range all {
+		kind, file, err := bundleKind(o)
+		if err != nil {
+			return err
+		}
+		key := listKey{kind, file, o.GetNamespace()}
+		lists[key] = append(lists[key], o)
+	}
+	for key, objects := range lists {
+		slices.SortFunc(objects, func(x, y Object) int {
+			return cmp.Or(compareNames(x, y), cmp.Compare(x.GetResourceVersion(), y.GetResourceVersion()))
+		})
+		items := make([]any, 0, len(objects))
+		for _, o := range objects {
+			item, err := b.clean(o)
+			if err != nil {
+				return err
+			}
+			items = append(items, item)
+		}
+		version := "v1"
+		if key.kind.group != "" {
+			version = key.kind.group + "/v1"
+		}
+		list := map[string]any{"kind": key.kind.kind + "List", "apiVersion": version, "metadata": map[string]any{}, "items": items}
+		if err := b.json(path.Join(key.namespace, key.file+".json"), list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bundleKind returns what an object is and the file that holds its kind.
+func bundleKind(o Object) (kindOf, string, error) {
+	switch o.(type) {
+	case *corev1.Pod:
+		return kindOf{kindPod, ""}, "pods", nil
+	case *corev1.Event:
+		return kindOf{"Event", ""}, "events", nil
+	case *corev1.Node:
+		return kindOf{kindNode, ""}, "nodes", nil
+	case *corev1.Namespace:
+		return kindOf{"Namespace", ""}, "namespaces", nil
+	case *corev1.PersistentVolumeClaim:
+		return kindOf{"PersistentVolumeClaim", ""}, "persistentvolumeclaims", nil
+	case *corev1.ReplicationController:
+		return kindOf{"ReplicationController", ""}, "replication-controllers", nil
+	case *appsv1.ReplicaSet:
+		return kindOf{kindReplicaSet, "apps"}, "replicasets", nil
+	case *appsv1.Deployment:
+		return kindOf{"Deployment", "apps"}, "deployments", nil
+	case *appsv1.StatefulSet:
+		return kindOf{"StatefulSet", "apps"}, "statefulsets", nil
+	case *appsv1.DaemonSet:
+		return kindOf{"DaemonSet", "apps"}, "daemonsets", nil
+	case *batchv1.Job:
+		return kindOf{kindJob, "batch"}, "jobs", nil
+	case *batchv1.CronJob:
+		return kindOf{"CronJob", "batch"}, "cronjobs", nil
+	}
+	return kindOf{}, "", fmt.Errorf("write a bundle: a %T is not of a kind that is read back", o)
+}
+
+// clean returns an object without its secrets.
+func (b *bundle) clean(o Object) (any, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return nil, fmt.Errorf("write a bundle: %s/%s: %w", o.GetNamespace(), o.GetName(), err)
+	}
+	return b.value("", fields), nil
+}
+
+// log adds the file of one log.
+func (b *bundle) log(log ContainerLog) error {
+	name := log.Container + ".log"
+	if log.Previous {
+		name = log.Container + "-previous.log"
+	}
+	f, err := b.file(path.Join(log.Namespace, log.Pod, name))
+	if err != nil {
+		return err
+	}
+	lines := log.Lines
+	if log.Missing != "" {
+		// As kubectl prints it in place of a log.
+		lines = []string{refusalPrefix + log.Missing}
+	}
+	lines, _ = b.redactor.Lines(lines)
+	for _, line := range lines {
+		f.WriteString(line)
+		f.WriteByte('\n')
+	}
+	return nil
+}
+
+func (b *bundle) json(name string, content any) error {
+	f, err := b.file(name)
+	if err != nil {
+		return err
+	}
+	e := json.NewEncoder(f)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	if err := e.Encode(content); err != nil {
+		return fmt.Errorf("write a bundle: %s: %w", name, err)
+	}
+	return nil
+}
+
+// file begins a file. Its name is made of names that a cluster gave.
+func (b *bundle) file(name string) (*bytes.Buffer, error) {
+	if !fs.ValidPath(name) || strings.Contains(name, `\`) || b.files[name] != nil {
+		return nil, fmt.Errorf("write a bundle: %q cannot be the name of a file in it", name)
+	}
+	f := new(bytes.Buffer)
+	b.files[name] = f
+	return f, nil
+}
+
+// pack writes the files in the order of their names.
+func (b *bundle) pack(w io.Writer) error {
+	z := gzip.NewWriter(w)
+	t := tar.NewWriter(z)
+	names := make([]string, 0, len(b.files))
+	for name := range b.files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: path.Join(bundleFolder, name), Mode: 0o644, Size: int64(b.files[name].Len()), ModTime: b.at.UTC().Truncate(time.Second), Format: tar.FormatPAX}
+		if err := t.WriteHeader(h); err != nil {
+			return fmt.Errorf("write a bundle: %w", err)
+		}
+		if _, err := t.Write(b.files[name].Bytes()); err != nil {
+			return fmt.Errorf("write a bundle: %w", err)
+		}
+	}
+	if err := t.Close(); err != nil {
+		return fmt.Errorf("write a bundle: %w", err)
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("write a bundle: %w", err)
+	}
+	return nil
+}
