@@ -11,7 +11,6 @@
 package diagnose
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
@@ -114,24 +113,5 @@ func ask(e *evidence.Evidence) *answer {
 		confidence: record.Unknown,
 		summary:    "The container ended, and the API does not say how.",
 		missing:    []record.Missing{{What: "terminated state", Why: "it was replaced or lost before it could be read; only the restart count tells of this stop"}},
-	}
-}
-
-// Rejected explains the stall of a pod that the kubelet refused to admit.
-func Rejected(e *evidence.Evidence) Finding {
-	ev := statusEvidence(e)
-	no := false
-	return Finding{
-		Category: record.Failure,
-		Diagnosis: record.Diagnosis{
-			Cause:        "admission_rejected",
-			Detail:       e.Pod.Reason,
-			Confidence:   record.Confirmed,
-			Summary:      fmt.Sprintf("The kubelet refused to admit the pod (%s); none of its containers was started after that.", e.Pod.Reason),
-			Evidence:     []record.Evidence{ev("status.reason", e.Pod.Reason), ev("status.message", e.Pod.Message)},
-			Missing:      e.Missing,
-			RulesVersion: RulesVersion,
-		},
-		WillRestart: &no,
 	}
 }

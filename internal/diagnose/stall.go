@@ -1,14 +1,333 @@
 package diagnose
 
 import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
 	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 // Stalled explains a stall. It returns false where the evidence does not show that
 // anything is wrong, or not yet: a pod that is being started is no finding.
 func Stalled(e *evidence.Evidence) (Finding, bool) {
+	if e.Stall == nil {
+		return Finding{}, false
+	}
 	if e.Stall.Class == evidence.Rejected {
 		return Rejected(e), true
 	}
-	return Finding{}, false
+	a := explain(e)
+	if a == nil {
+		return Finding{}, false
+	}
+	if a.category == "" {
+		a.category = record.Failure
+	}
+	return Finding{Category: a.category, Diagnosis: record.Diagnosis{
+		Cause:        a.cause,
+		Detail:       a.detail,
+		Confidence:   a.confidence,
+		Summary:      a.summary,
+		Evidence:     distinct(a.evidence),
+		Alternatives: a.alternatives,
+		RuledOut:     a.ruledOut,
+		Missing:      joinMissing(a.missing, e.Missing),
+		Next:         a.next,
+		RulesVersion: RulesVersion,
+	}}, true
+}
+
+// explain asks the family of the stall's class. Nil means that nothing is wrong, or not yet.
+func explain(e *evidence.Evidence) *stallAnswer {
+	switch e.Stall.Class {
+	case evidence.Unscheduled:
+		return unscheduled(e)
+	case evidence.Preparing:
+		return preparing(e)
+	case evidence.Image:
+		return imageStall(e)
+	case evidence.Config:
+		return configStall(e)
+	case evidence.Create:
+		return createStall(e)
+	case evidence.Initializing:
+		return initializing(e)
+	case evidence.Unready:
+		return unready(e)
+	case evidence.Terminating:
+		return terminating(e)
+	case evidence.NotCreated:
+		return notCreated(e)
+	case evidence.Rejected:
+	}
+	return nil
+}
+
+// stallAnswer is what a rule says of a stall; Stalled completes it. A category that is
+// left empty is a failure.
+type stallAnswer struct {
+	category     record.Category
+	cause        string
+	detail       string
+	confidence   record.Confidence
+	summary      string
+	evidence     []record.Evidence
+	alternatives []record.Alternative
+	ruledOut     []record.Alternative
+	missing      []record.Missing
+	next         []record.NextStep
+}
+
+// Times that rules about stalls go by.
+const (
+	// startRace is how long the kubelet's caches may take to fill after it started; what
+	// it says of them until then is no finding.
+	startRace = 2 * time.Minute
+	// recently is how new an event must be to tell of now. The kubelet repeats what fails
+	// every two minutes, and its event filter lets one event of a pod pass in five
+	// (client-go tools/record, defaultSpamQPS).
+	recently = 15 * time.Minute
+)
+
+// asOf stands for now: when the evidence was read, or else its newest event.
+func asOf(e *evidence.Evidence) time.Time {
+	t := e.AsOf
+	if t.IsZero() {
+		for i := range e.Events {
+			if e.Events[i].Last.After(t) {
+				t = e.Events[i].Last
+			}
+		}
+	}
+	return t
+}
+
+// lasted is how long something lasts that began at a time; false where a time is not known.
+func lasted(e *evidence.Evidence, since time.Time) (time.Duration, bool) {
+	now := asOf(e)
+	if since.IsZero() || now.IsZero() {
+		return 0, false
+	}
+	return max(0, now.Sub(since)), true
+}
+
+// stallBegin is when the stall began, or else when the pod was made.
+func stallBegin(e *evidence.Evidence) time.Time {
+	if !e.Stall.Begin.IsZero() {
+		return e.Stall.Begin
+	}
+	return e.Pod.CreatedAt
+}
+
+// young tells that the stall is not older than d; an age that is not known is none.
+func young(e *evidence.Evidence, d time.Duration) bool {
+	age, known := lasted(e, stallBegin(e))
+	return known && age < d
+}
+
+// newest returns the newest of the events that match, nil where there is none.
+func newest(events []evidence.Event, match func(*evidence.Event) bool) *evidence.Event {
+	var found *evidence.Event
+	for i := range events {
+		if ev := &events[i]; match(ev) && (found == nil || !ev.Last.Before(found.Last)) {
+			found = ev
+		}
+	}
+	return found
+}
+
+// hasReason matches events by their reason.
+func hasReason(reasons ...string) func(*evidence.Event) bool {
+	return func(ev *evidence.Event) bool { return slices.Contains(reasons, ev.Reason) }
+}
+
+// about tells which container of the pod an event is about, empty for the pod itself.
+func about(e *evidence.Evidence, ev *evidence.Event) string {
+	if ev.Container {
+		return e.Container.Name
+	}
+	return ev.Other
+}
+
+// quoteEvent quotes an event about the pod, or about what the event names.
+func quoteEvent(e *evidence.Evidence, ev *evidence.Event) record.Evidence {
+	q := statusEvidence(e)(ev.Reason, ev.Message)
+	q.Source, q.Time = "event", ev.Last
+	if ev.Object != "" {
+		q.Object, q.UID = namespaced(e, ev.Object), ""
+	}
+	return q
+}
+
+// quoteCondition quotes a condition of the pod: its status, and the reason and message it has.
+func quoteCondition(e *evidence.Evidence, c *evidence.Condition) []record.Evidence {
+	return conditionParts(statusEvidence(e), c)
+}
+
+func conditionParts(ev func(field, value string) record.Evidence, c *evidence.Condition) []record.Evidence {
+	path := "status.conditions[" + c.Type + "]."
+	out := []record.Evidence{ev(path+"status", c.Status)}
+	if c.Reason != "" {
+		out = append(out, ev(path+"reason", c.Reason))
+	}
+	if c.Message != "" {
+		out = append(out, ev(path+"message", c.Message))
+	}
+	for i := range out {
+		out[i].Time = c.Time
+	}
+	return out
+}
+
+// quoteWaiting quotes why the container waits.
+func quoteWaiting(e *evidence.Evidence) []record.Evidence {
+	ev, path := statusEvidence(e), containerPath(&e.Container)
+	out := []record.Evidence{ev(path+".state.waiting.reason", e.Container.WaitingReason)}
+	if e.Container.WaitingMessage != "" {
+		out = append(out, ev(path+".state.waiting.message", e.Container.WaitingMessage))
+	}
+	return out
+}
+
+// quoteNode quotes the pod's node.
+func quoteNode(e *evidence.Evidence) func(field, value string) record.Evidence {
+	return func(field, value string) record.Evidence {
+		return record.Evidence{Source: "node", Object: "Node " + e.Node.Name, Field: field, Value: value}
+	}
+}
+
+// containerPath is the path of a container's status in the pod.
+func containerPath(c *evidence.Container) string {
+	return "status." + listOf(c.Type, "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses") + "[" + c.Name + "]"
+}
+
+func listOf(t record.ContainerType, app, initial, ephemeral string) string {
+	switch t {
+	case record.Init, record.Sidecar:
+		return initial
+	case record.Ephemeral:
+		return ephemeral
+	case record.App:
+	}
+	return app
+}
+
+// distinct leaves out evidence that quotes nothing, or the same twice.
+func distinct(list []record.Evidence) []record.Evidence {
+	var out []record.Evidence
+	for _, q := range list {
+		if q.Value != "" && !slices.Contains(out, q) {
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+// joinMissing joins what a rule would have needed with what was not to be had: where
+// both name the same reading, the reason why it failed says more.
+func joinMissing(wanted, failed []record.Missing) []record.Missing {
+	var out []record.Missing
+	for _, w := range wanted {
+		if !slices.ContainsFunc(failed, func(f record.Missing) bool { return f.What == w.What }) {
+			out = append(out, w)
+		}
+	}
+	return append(out, failed...)
+}
+
+// lostEvents says that the events would tell, and why there are none.
+func lostEvents(e *evidence.Evidence, would string) record.Missing {
+	m := record.Missing{What: "events of the pod", Why: would + " would tell; events were not read"}
+	if e.EventsRead {
+		m.Why = would + " would tell; there is none, and the API forgets events after a time"
+	}
+	return m
+}
+
+// plain matches words that no shell changes.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
+
+// kubectl writes a command line whose words a shell takes as they are.
+func kubectl(words ...string) string {
+	var b strings.Builder
+	b.WriteString("kubectl")
+	for _, w := range words {
+		b.WriteByte(' ')
+		if plain.MatchString(w) {
+			b.WriteString(w)
+		} else {
+			b.WriteString("'" + strings.ReplaceAll(w, "'", `'\''`) + "'")
+		}
+	}
+	return b.String()
+}
+
+// step is a next step with a command in the pod's namespace.
+func step(e *evidence.Evidence, text string, words ...string) record.NextStep {
+	return record.NextStep{Text: text, Command: kubectl(append(words, "-n", e.Pod.Namespace)...)}
+}
+
+// workload names what is to be edited to change the pod: its topmost known controller,
+// or the pod itself, as kubectl takes it.
+func workload(e *evidence.Evidence) string {
+	if e.Owner != nil {
+		for i := len(e.Owner.Chain) - 1; i >= 0; i-- {
+			if c := &e.Owner.Chain[i]; !c.Gone && c.Kind != "" && c.Name != "" {
+				return strings.ToLower(c.Kind) + "/" + c.Name
+			}
+		}
+	}
+	if o := e.Pod.Owner; o != nil && o.Kind != "" && o.Name != "" {
+		return strings.ToLower(o.Kind) + "/" + o.Name
+	}
+	return "pod/" + e.Pod.Name
+}
+
+// forHow writes " for 3m12s" where it is known how long something lasts.
+func forHow(e *evidence.Evidence, since time.Time) string {
+	if d, ok := lasted(e, since); ok {
+		return " for " + span(d)
+	}
+	return ""
+}
+
+// maxQuote bounds what a summary quotes; the evidence has it all.
+const maxQuote = 200
+
+// brief makes one line of a message, for a summary.
+func brief(s string) string {
+	s = strings.TrimRight(strings.Join(strings.Fields(s), " "), ". ")
+	if len(s) <= maxQuote {
+		return s
+	}
+	cut := maxQuote
+	for cut > 0 && s[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// contains tells that the text has one of the parts.
+func contains(text string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(text, p) })
+}
+
+// count writes a number and what it counts.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// either chooses between two words.
+func either(cond bool, yes, no string) string {
+	if cond {
+		return yes
+	}
+	return no
 }
