@@ -68,7 +68,9 @@ func stallOf(id, container, cause string, over bool) pipeline.Finding {
 	return f
 }
 
-func well1(f *pipeline.Finding) { f.Record = record.Record{Namespace: "shop", Pod: "web-7-x", PodUID: "u1"} }
+func well1(f *pipeline.Finding) {
+	f.Record = record.Record{Namespace: "shop", Pod: "web-7-x", PodUID: "u1"}
+}
 
 func TestSubjectHas(t *testing.T) {
 	f := stopOf("app", 0, "app_exit", record.Failure, 1)
