@@ -1,7 +1,9 @@
 package dump
 
 import (
+	"cmp"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -23,6 +25,35 @@ type ContainerLog struct {
 	Previous                  bool
 	Lines                     []string
 	Missing                   string
+}
+
+// Logs returns the recorded tails, in the order of their names, of containers that are known by name.
+func (o *Objects) Logs() []ContainerLog {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	var out []ContainerLog
+	for key, log := range o.logs {
+		if key.container != "" {
+			out = append(out, ContainerLog{
+				Namespace: key.namespace, Pod: key.pod, Container: key.container, Previous: key.previous,
+				Lines: log.Lines, Missing: log.Missing,
+			})
+		}
+	}
+	slices.SortFunc(out, func(a, b ContainerLog) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container), compareBool(a.Previous, b.Previous))
+	})
+	return out
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 // Redactor replaces the secrets in the lines of one text; redact.Redactor is one.

@@ -144,6 +144,9 @@ func (b *bundle) clean(o Object) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write a bundle: %s/%s: %w", o.GetNamespace(), o.GetName(), err)
 	}
+	// The list says what its items are, as in lists of the API.
+	delete(fields, "kind")
+	delete(fields, "apiVersion")
 	return b.value("", fields), nil
 }
 
@@ -153,14 +156,18 @@ func (b *bundle) log(log ContainerLog) error {
 	if log.Previous {
 		name = log.Container + "-previous.log"
 	}
+	for _, part := range []string{log.Namespace, log.Pod, log.Container} {
+		if part == "" || strings.Contains(part, "/") {
+			return fmt.Errorf("write a bundle: container %q of pod %q in namespace %q cannot have a log", log.Container, log.Pod, log.Namespace)
+		}
+	}
 	f, err := b.file(path.Join(log.Namespace, log.Pod, name))
 	if err != nil {
 		return err
 	}
 	lines := log.Lines
-	if log.Missing != "" {
-		// As kubectl prints it in place of a log.
-		lines = []string{refusalPrefix + log.Missing}
+	if log.Missing != "" && log.Missing != emptyLog {
+		lines = []string{noLogPrefix + strings.ReplaceAll(log.Missing, "\n", " ")}
 	}
 	lines, _ = b.redactor.Lines(lines)
 	for _, line := range lines {

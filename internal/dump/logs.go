@@ -226,7 +226,10 @@ func (t *tail) log() record.Log {
 		t.end()
 	}
 	if len(t.lines) == 0 {
-		return record.Log{Missing: "the recorded log is empty"}
+		return record.Log{Missing: emptyLog}
+	}
+	if why, ok := strings.CutPrefix(t.lines[0], noLogPrefix); ok && len(t.lines) == 1 {
+		return record.Log{Missing: why}
 	}
 	if len(t.lines) == 1 && isRefusal(t.lines[0]) {
 		return record.Log{Missing: t.lines[0]}
@@ -234,8 +237,11 @@ func (t *tail) log() record.Log {
 	return record.Log{Lines: append([]string(nil), t.lines...), Truncated: t.dropped}
 }
 
-// refusalPrefix is how kubectl begins an error of the API that has no better word.
-const refusalPrefix = "Error from server: "
+// noLogPrefix is what a bundle has in place of a log that could not be read, before the reason.
+const noLogPrefix = "whyrestart has no log here: "
+
+// emptyLog is why a log without a line has none.
+const emptyLog = "the recorded log is empty"
 
 // isRefusal tells that a log of one line is what kubectl or the kubelet answered in
 // place of a log.
@@ -243,7 +249,7 @@ func isRefusal(line string) bool {
 	for _, prefix := range []string{
 		"unable to retrieve container logs for ",
 		"Error from server (",
-		refusalPrefix,
+		"Error from server: ",
 		"Request log error: ",
 		"Create log request error: ",
 		"Create log error: ",

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -20,7 +22,10 @@ import (
 // Dump is what was read of a recorded state of a cluster.
 type Dump struct {
 	Objects *Objects
-	// Missing names what was there and could not be used.
+	// At is when the state was recorded, zero where the dump does not say it; bundles of
+	// WriteBundle do.
+	At time.Time
+	// Missing names what was there and could not be used, and what a bundle says of itself.
 	Missing []record.Missing
 }
 
@@ -39,7 +44,7 @@ func ReadDump(ctx context.Context, name string, stdin io.Reader, limits Limits) 
 	if name == "-" {
 		name = standardInput
 	}
-	d := &Dump{Objects: c.objects, Missing: c.missing}
+	d := &Dump{Objects: c.objects, At: c.at, Missing: c.missing}
 	if c.unnamed > 0 {
 		d.Missing = append(d.Missing, record.Missing{What: name, Why: fmt.Sprintf("%d more parts could not be used", c.unnamed)})
 	}
@@ -73,6 +78,7 @@ type collector struct {
 	logsLeft   int64 // bytes of logs that may still be kept
 	files      int
 	understood int
+	at         time.Time
 	missing    []record.Missing
 	unnamed    int
 }
@@ -141,6 +147,10 @@ func (c *collector) file(name string, open func() (io.ReadCloser, error)) {
 	in.total = &c.left
 	switch layout {
 	case noLog:
+		if path.Base(name) == captureFile {
+			err = c.capture(in)
+			break
+		}
 		c.objectsIn(name, in)
 		return
 	case logSections:
@@ -151,6 +161,23 @@ func (c *collector) file(name string, open func() (io.ReadCloser, error)) {
 	if err != nil {
 		c.miss(name, fmt.Sprintf("reading ends early: %v", err))
 	}
+}
+
+// capture reads what a bundle says of itself.
+func (c *collector) capture(in *input) error {
+	var about capture
+	raw, err := io.ReadAll(io.LimitReader(in, mib))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &about); err != nil {
+		return err
+	}
+	c.at = about.At
+	for _, m := range about.Missing {
+		c.miss(m.What, m.Why)
+	}
+	return nil
 }
 
 // holdsObjects tells by its name whether a file of a folder may hold API objects.
