@@ -83,15 +83,6 @@ func failedPod(reason, message string) change {
 }
 
 func TestDiagnose(t *testing.T) {
-	type verdict struct {
-		Cause, Detail string
-		Category      record.Category
-		Confidence    record.Confidence
-	}
-	const (
-		failure, disruption, lifecycle = record.Failure, record.Disruption, record.Lifecycle
-		confirmed, likely, unknown     = record.Confirmed, record.Likely, record.Unknown
-	)
 	for _, tc := range []struct {
 		name string
 		e    evidence.Evidence

@@ -48,11 +48,11 @@ func exitZero(e *evidence.Evidence) *answer {
 		return undecided(e)
 	}
 	a := own(e, "app_completed")
-	a.summary = fmt.Sprintf("The program ended itself with exit code 0%s, and its restart policy starts it again.", afterStart(e))
+	a.summary = fmt.Sprintf("The program ended itself%s with exit code 0, and its restart policy starts it again.", after(e))
 	if w := lastWords(e); w != nil && w.class == "leader_election_lost" {
 		a.detail = w.class
 		a.evidence = append(a.evidence, w.evidence)
-		a.summary = fmt.Sprintf("The program lost its leader election%s and ended itself with exit code 0, as such programs do to start afresh.", afterStart(e))
+		a.summary = fmt.Sprintf("The program lost its leader election and ended itself%s with exit code 0, as such programs do to start afresh.", after(e))
 	}
 	return a
 }
@@ -149,7 +149,7 @@ func exitCode(e *evidence.Evidence) *answer {
 		return undecided(e)
 	}
 	a := own(e, "app_exit")
-	a.summary = fmt.Sprintf("The program ended itself with exit code %d%s", s.ExitCode, afterStart(e))
+	a.summary = fmt.Sprintf("The program ended itself%s with exit code %d", after(e), s.ExitCode)
 	if n := record.Signal(s.ExitCode); n != "" {
 		a.summary += fmt.Sprintf(" (%s by convention)", n)
 		a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: "somebody may have sent it " + n})
@@ -228,8 +228,7 @@ func named(name string) string {
 	if name == "" {
 		return ""
 	}
-	q := quoted(name)
-	return " " + q[1:len(q)-1]
+	return " " + oneLine(name)
 }
 
 // ownEnd tells that the kubelet had nothing to do with the end: its events were read
@@ -270,7 +269,7 @@ func undecided(e *evidence.Evidence) *answer {
 		category:     record.Failure,
 		cause:        "unknown",
 		confidence:   record.Unknown,
-		summary:      fmt.Sprintf("The container ended with exit code %d%s; whether by itself or because the kubelet stopped it, its status does not say.", e.Stop.ExitCode, afterStart(e)),
+		summary:      fmt.Sprintf("The container ended%s with exit code %d; whether by itself or because the kubelet stopped it, its status does not say.", after(e), e.Stop.ExitCode),
 		evidence:     exitEvidence(e),
 		alternatives: []record.Alternative{{Cause: ownCause(e.Stop.ExitCode), Why: "the program may have ended itself"}},
 	}

@@ -18,7 +18,7 @@ import (
 
 // hookFailure is how the waiting message, alone in the API, tells what a hook got
 // (pkg/kubelet/lifecycle/handlers.go).
-var hookFailure = regexp.MustCompile(`^(Exec|HTTP|Http|TCP|Sleep) lifecycle hook .* failed - error: (.*), message: "`)
+var hookFailure = regexp.MustCompile(`^(Exec|HTTP|Http|TCP|Sleep) lifecycle hook .* failed - error: (.*?)(?:: )?, message: "((?s:.*?))"?$`)
 
 // postStartHook: the hook failed and the kubelet killed the container for it.
 func postStartHook(e *evidence.Evidence) *answer {
@@ -45,7 +45,10 @@ func postStartHook(e *evidence.Evidence) *answer {
 	}
 	if m := hookFailure.FindStringSubmatch(e.Container.WaitingMessage); m != nil {
 		a.detail = strings.ToLower(m[1])
-		a.summary += ": " + m[2]
+		a.summary += ": " + oneLine(m[2])
+		if said := strings.TrimSpace(strings.ReplaceAll(m[3], `\n`, " ")); said != "" {
+			a.summary += ", saying " + quoted(said)
+		}
 	} else if h := e.Container.PostStart; h != nil && h.Kind != "" {
 		a.detail = map[string]string{"exec": "exec", "httpGet": "http", "tcpSocket": "tcp", "sleep": "sleep"}[h.Kind]
 	}

@@ -37,7 +37,7 @@ func oomKilled(e *evidence.Evidence) *answer {
 		childKilled(e, a)
 		return a
 	}
-	a.summary = fmt.Sprintf("The kernel killed the container for lack of memory%s", afterStart(e))
+	a.summary = fmt.Sprintf("The kernel killed the container%s for lack of memory", after(e))
 	oomLevel(e, a)
 	a.summary += "."
 	return a

@@ -59,6 +59,9 @@ func killedBy(e *evidence.Evidence, p *probeKind, k *occurrence) *answer {
 		a.detail = probeDetail(u.event.Message, spec)
 		what = probeWords(a.detail, spec)
 		a.evidence = append(a.evidence, eventEvidence(e, u))
+		if u.at.IsZero() {
+			a.missing = []record.Missing{{What: "time of the probe's failures", Why: "the event was repeated since, and the API keeps only its first and last times"}}
+		}
 	} else if !e.EventsRead || len(e.Events) > 0 {
 		a.missing = []record.Missing{{What: "what the probe got", Why: "no Unhealthy event of this instance is there"}}
 	}
@@ -92,7 +95,7 @@ func killedBy(e *evidence.Evidence, p *probeKind, k *occurrence) *answer {
 // unhealthy returns the newest failure of the probe within the instance's life; nil where
 // there is none, or where it may be another container's.
 func unhealthy(e *evidence.Evidence, p *probeKind) *occurrence {
-	return lastEvent(e, func(ev *evidence.Event) bool {
+	match := func(ev *evidence.Event) bool {
 		if ev.Reason != "Unhealthy" || !ev.Container || !strings.HasPrefix(ev.Message, p.failed) {
 			return false
 		}
@@ -105,7 +108,14 @@ func unhealthy(e *evidence.Evidence, p *probeKind) *occurrence {
 		}
 		// A probe that could not be made does not count (pkg/kubelet/prober/worker.go).
 		return !strings.Contains(ev.Message, "probe errored")
-	})
+	}
+	if u := lastEvent(e, match); u != nil {
+		return u
+	}
+	if ev := between(e, match); ev != nil && !ev.Combined {
+		return &occurrence{event: ev} // the same text before and after, at times that are not known
+	}
+	return nil
 }
 
 // obedience tells, for the end of a sentence, what the container made of the signal.
@@ -197,19 +207,7 @@ func probeWords(detail string, spec *evidence.Probe) string {
 }
 
 // target names what a probe asks, as far as a sentence can hold it.
-func target(p *evidence.Probe) string {
-	const most = 60
-	t := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, p.Target)
-	if r := []rune(t); len(r) > most {
-		t = string(r[:most]) + "…"
-	}
-	return t
-}
+func target(p *evidence.Probe) string { return oneLine(p.Target) }
 
 // probeText writes a probe as kubectl describe does.
 func probeText(p *evidence.Probe) string {
@@ -222,12 +220,13 @@ func killAfter(p *evidence.Probe) time.Duration {
 	return seconds(p.InitialDelaySeconds) + seconds(p.PeriodSeconds)*time.Duration(max(p.FailureThreshold-1, 0))
 }
 
-// probeUnseen: the events of this instance were dropped, and all earlier ones that are
-// known, of which it has the exit code and the lifetime, were killed for one probe.
+// probeUnseen: no event of a kill is known of this instance, and one may have been: the
+// kubelet killed the container for a probe before and after it, or the events of this
+// instance were dropped and those before it, which ended alike, were killed for a probe.
 func probeUnseen(e *evidence.Evidence) *answer {
 	s := e.Stop
 	d, known := ran(e)
-	if !s.HasExitCode || !known || killing(e) != nil || covered(e) && !lossy(e) {
+	if !s.HasExitCode || !known || killing(e) != nil {
 		return nil
 	}
 	for _, p := range probeKinds() {
@@ -244,10 +243,25 @@ func probeUnseen(e *evidence.Evidence) *answer {
 				{Cause: ownCause(s.ExitCode), Why: "no event of this instance was kept, and it may have ended by itself"},
 			},
 		}
-		if !alike(e, &p, d, a) {
+		repeated := between(e, func(ev *evidence.Event) bool {
+			return isKilling(e, ev) && !ev.Combined && strings.Contains(ev.Message, p.killed)
+		})
+		switch {
+		case repeated != nil:
+			q := eventEvidence(e, &occurrence{event: repeated})
+			q.Value = fmt.Sprintf("%s (%d times between %s and %s)", q.Value, repeated.Count, repeated.First.UTC().Format(time.RFC3339), repeated.Last.UTC().Format(time.RFC3339))
+			a.evidence = []record.Evidence{q, containerEvidence(e, p.name+"Probe", probeText(spec))}
+			a.missing[0].Why = "the API keeps only the first and the last time of an event that repeats"
+		case covered(e) && !lossy(e):
+			continue
+		case !alike(e, &p, d, a):
 			continue
 		}
-		a.summary = fmt.Sprintf("The container probably failed its %s probe, as the instances before it did: it ended %s after its start with exit code %d, and the event that would say so was not kept.", p.name, span(d), s.ExitCode)
+		if u := unhealthy(e, &p); u != nil {
+			a.detail = probeDetail(u.event.Message, spec)
+			a.evidence = append(a.evidence, eventEvidence(e, u))
+		}
+		a.summary = fmt.Sprintf("The container probably failed its %s probe, as other instances of it did: it ended after %s with exit code %d, and the event that would say so was not kept.", p.name, span(d), s.ExitCode)
 		a.evidence = append(a.evidence, exitEvidence(e)...)
 		return a
 	}

@@ -203,12 +203,15 @@ func ran(e *evidence.Evidence) (time.Duration, bool) {
 	return s.FinishedAt.Sub(s.StartedAt), true
 }
 
-// afterStart tells, for a sentence, how long after its start the instance ended; empty
-// where that is not known.
-func afterStart(e *evidence.Evidence) string {
+// after tells, for a sentence, how long the instance ran: " after 3m12s"; empty where that
+// is not known.
+func after(e *evidence.Evidence) string {
 	d, ok := ran(e)
-	if !ok {
+	switch {
+	case !ok:
 		return ""
+	case d < time.Second:
+		return " within a second"
 	}
-	return " " + span(d) + " after its start"
+	return " after " + span(d)
 }

@@ -37,7 +37,7 @@ func fault(e *evidence.Evidence) *answer {
 		cause:        "app_signal",
 		detail:       name,
 		confidence:   record.Likely,
-		summary:      fmt.Sprintf("The program was ended by %s (exit code %d)%s, %s", name, s.ExitCode, afterStart(e), faultWords(s.ExitCode)),
+		summary:      fmt.Sprintf("The program was ended%s by %s (exit code %d), %s", after(e), name, s.ExitCode, faultWords(s.ExitCode)),
 		evidence:     exitEvidence(e),
 		alternatives: []record.Alternative{{Cause: "app_exit", Why: "the program may have chosen this exit code itself"}},
 	}
@@ -98,7 +98,7 @@ func signalled(e *evidence.Evidence) *answer {
 		sigkill(e, a)
 	} else {
 		a.cause = "sigterm_unattributed"
-		a.summary = fmt.Sprintf("The container ended with exit code 143 (SIGTERM by convention)%s, and nothing in the API says who sent it.", afterStart(e))
+		a.summary = fmt.Sprintf("The container ended%s with exit code 143 (SIGTERM by convention), and nothing in the API says who sent it.", after(e))
 		a.alternatives = []record.Alternative{
 			{Cause: "app_exit", Why: "the program may have chosen the code 143 itself, or passed on that of a child"},
 			{Cause: "unknown", Why: "somebody may have stopped it from outside of Kubernetes"},
@@ -116,7 +116,7 @@ func signalled(e *evidence.Evidence) *answer {
 // sigkill lists who may have sent SIGKILL, with what speaks for each.
 func sigkill(e *evidence.Evidence, a *answer) {
 	a.cause = "sigkill_unattributed"
-	a.summary = fmt.Sprintf("The container ended with exit code 137 (SIGKILL by convention)%s, and nothing in the API says who sent it.", afterStart(e))
+	a.summary = fmt.Sprintf("The container ended%s with exit code 137 (SIGKILL by convention), and nothing in the API says who sent it.", after(e))
 	memory := "the node's memory ran out, or the runtime did not notice that a limit was hit"
 	switch l := e.Container.MemoryLimit; {
 	case l > 0:

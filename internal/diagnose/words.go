@@ -1,8 +1,8 @@
 package diagnose
 
 import (
-	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
@@ -61,19 +61,22 @@ func (w *said) endsIn(code int32) bool {
 	return false
 }
 
-// quoted is a line for a sentence.
-func quoted(line string) string {
+// quoted is a line for a sentence, in quotes.
+func quoted(line string) string { return strconv.Quote(oneLine(line)) }
+
+// oneLine is a text for a sentence: without control characters, and not too long.
+func oneLine(text string) string {
 	const most = 120
-	line = strings.TrimSpace(strings.Map(func(r rune) rune {
+	text = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
-	}, line))
-	if r := []rune(line); len(r) > most {
-		line = string(r[:most]) + "…"
+	}, text))
+	if r := []rune(text); len(r) > most {
+		text = string(r[:most]) + "…"
 	}
-	return fmt.Sprintf("%q", line)
+	return text
 }
 
 // lines returns the program's last words as lines: the termination message, then the log.
