@@ -127,8 +127,8 @@ func runs(command ...string) change {
 	return func(e *evidence.Evidence) { e.Container.Command = command }
 }
 
-// lasted is how long the instance ran, and ranFrom when it was started.
-func lasted(seconds int) change {
+// ranFor is how long the instance ran, and ranFrom when it was started.
+func ranFor(seconds int) change {
 	return func(e *evidence.Evidence) {
 		e.Stop.StartedAt = e.Stop.FinishedAt.Add(-time.Duration(seconds) * time.Second)
 	}
@@ -140,11 +140,6 @@ func noTimes(e *evidence.Evidence) { e.Stop.StartedAt, e.Stop.FinishedAt = time.
 // inLast is a state that the status shows as the previous one.
 func inLast(e *evidence.Evidence) {
 	e.Stop.Field = "status.containerStatuses[api].lastState.terminated"
-}
-
-// waits is what the container waits for now.
-func waits(reason, message string) change {
-	return func(e *evidence.Evidence) { e.Container.WaitingReason, e.Container.WaitingMessage = reason, message }
 }
 
 // ofDeployment is a pod of a ReplicaSet of revision rev, where newest is rolled out.

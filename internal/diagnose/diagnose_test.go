@@ -83,6 +83,10 @@ func failedPod(reason, message string) change {
 }
 
 func TestDiagnose(t *testing.T) {
+	const (
+		failure, disruption, lifecycle = record.Failure, record.Disruption, record.Lifecycle
+		confirmed, likely, unknown     = record.Confirmed, record.Likely, record.Unknown
+	)
 	for _, tc := range []struct {
 		name string
 		e    evidence.Evidence

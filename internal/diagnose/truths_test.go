@@ -20,11 +20,6 @@ type verdict struct {
 	Confidence    record.Confidence
 }
 
-const (
-	failure, disruption, lifecycle = record.Failure, record.Disruption, record.Lifecycle
-	confirmed, likely, unknown     = record.Confirmed, record.Likely, record.Unknown
-)
-
 func verdictOf(f *Finding) verdict {
 	d := &f.Diagnosis
 	return verdict{d.Cause, d.Detail, f.Category, d.Confidence}
@@ -33,6 +28,10 @@ func verdictOf(f *Finding) verdict {
 // TestTruths holds what makes naive diagnoses wrong. Each case has a number, what is
 // found, what the finding's text has to hold, and what it must not.
 func TestTruths(t *testing.T) {
+	const (
+		failure, disruption, lifecycle = record.Failure, record.Disruption, record.Lifecycle
+		confirmed, likely, unknown     = record.Confirmed, record.Likely, record.Unknown
+	)
 	killed := func(text string, when int) change { return event("Killing", text, at(when)) }
 	grace := func(seconds int64) change {
 		return func(e *evidence.Evidence) { e.Pod.TerminationGraceSeconds = seconds }
@@ -98,7 +97,7 @@ func TestTruths(t *testing.T) {
 		{14, "no limit of the container, one of the pod", exited(137, "OOMKilled", podMemoryLimit(48), calm), verdict{"oom_killed", "pod_limit", failure, confirmed}, "48Mi", "no_memory_limit|reached its memory limit"},
 		{14, "no limit at all", exited(137, "OOMKilled", calm), verdict{"oom_killed", "level_unknown", failure, confirmed}, "no_memory_limit|node events", "reached its memory limit"},
 		{14, "a limit, and nothing known of the node", exited(137, "OOMKilled", memory(64)), verdict{"oom_killed", "level_unknown", failure, confirmed}, "container_limit: |node: ", "reached its memory limit of 64Mi;"},
-		{14, "a limit, and a calm node", exited(137, "OOMKilled", memory(64), calm, lasted(192)), verdict{"oom_killed", "container_limit", failure, confirmed}, "after 3m12s|its memory limit of 64Mi|no SystemOOM", ""},
+		{14, "a limit, and a calm node", exited(137, "OOMKilled", memory(64), calm, ranFor(192)), verdict{"oom_killed", "container_limit", failure, confirmed}, "after 3m12s|its memory limit of 64Mi|no SystemOOM", ""},
 		{14, "a limit, and the node out of memory too", exited(137, "OOMKilled", memory(64), onNode("SystemOOM", "System OOM encountered, victim process: x, pid: 1", at(58))), verdict{"oom_killed", "level_unknown", failure, confirmed}, "SystemOOM", ""},
 		{15, "a limit of the pod that is below those of the containers", exited(137, "OOMKilled", memory(64), podMemoryLimit(80), calm, beside(evidence.Container{Name: "mesh", Type: record.Sidecar, MemoryLimit: 64 << 20})),
 			verdict{"oom_killed", "level_unknown", failure, confirmed}, "pod_limit: ", ""},
@@ -159,9 +158,9 @@ func TestTruths(t *testing.T) {
 			verdict{"node_pressure_eviction", "ephemeral-storage", disruption, confirmed}, "512Mi available, the threshold is 1Gi", "storage_limit"},
 
 		// Probes.
-		{54, "refused right after the start, again", exited(143, "Error", lasted(31), liveness(httpGet("GET :8080/healthz")), history(endedBeforehand{"liveness_probe", 143, 31}), event("Unhealthy", refusedText, at(59)), killed(failedLiveness, 59)),
+		{54, "refused right after the start, again", exited(143, "Error", ranFor(31), liveness(httpGet("GET :8080/healthz")), history(endedBeforehand{"liveness_probe", 143, 31}), event("Unhealthy", refusedText, at(59)), killed(failedLiveness, 59)),
 			verdict{"liveness_probe", "refused", failure, confirmed}, "no_startup_probe", ""},
-		{54, "refused after hours", exited(143, "Error", lasted(7200), liveness(httpGet("GET :8080/healthz")), history(endedBeforehand{"liveness_probe", 143, 7000}), event("Unhealthy", refusedText, at(59)), killed(failedLiveness, 59)),
+		{54, "refused after hours", exited(143, "Error", ranFor(7200), liveness(httpGet("GET :8080/healthz")), history(endedBeforehand{"liveness_probe", 143, 7000}), event("Unhealthy", refusedText, at(59)), killed(failedLiveness, 59)),
 			verdict{"liveness_probe", "refused", failure, confirmed}, "nothing listens", "no_startup_probe"},
 		{55, "timeouts on the whole node", exited(143, "Error", liveness(httpGet("GET :8080/healthz")), neighbours(evidence.Neighbours{SameNode: evidence.Crowd{Stops: 9, Pods: 5, Nodes: 1}}), event("Unhealthy", timeoutText, at(59)), killed(failedLiveness, 59)),
 			verdict{"liveness_probe", "timeout", failure, confirmed}, "node_overloaded|short_timeout", ""},
