@@ -72,7 +72,7 @@ func history(stops ...endedBeforehand) change {
 	}
 }
 
-func times(n int, s endedBeforehand) []endedBeforehand {
+func timesOf(n int, s endedBeforehand) []endedBeforehand {
 	var out []endedBeforehand
 	for range n {
 		out = append(out, s)

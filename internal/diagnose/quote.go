@@ -181,7 +181,8 @@ func span(d time.Duration) string {
 // seconds is a number of seconds of the API as a duration.
 func seconds[T int32 | int64](n T) time.Duration { return time.Duration(n) * time.Second }
 
-// size writes a number of bytes as a quantity of Kubernetes: 256Mi.
+// size writes a number of bytes as a quantity of Kubernetes, and exactly, as it stands for
+// what the spec says: 256Mi.
 func size(n int64) string {
 	for _, u := range []struct {
 		shift uint

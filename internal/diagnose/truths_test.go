@@ -60,9 +60,9 @@ func TestTruths(t *testing.T) {
 		{2, "a liveness kill obeyed with 0", exited(0, "Completed", killed(failedLiveness, 59)), verdict{"liveness_probe", "", failure, confirmed}, "with exit code 0", "app_completed"},
 		{3, "a startup kill", exited(137, "Error", startup(httpGet("GET :8080/")), killed(failedStartup, 30)), verdict{"startup_probe", "", failure, confirmed}, "startup probe", ""},
 		{3, "its event was dropped, and the lifetimes are alike", exited(137, "Error", startup(httpGet("GET :8080/")), event("Started", "Container started", at(-600)),
-			history(times(3, endedBeforehand{"startup_probe", 137, 61})...)), verdict{"startup_probe", "", failure, likely}, "was not kept|the last 3 stops", ""},
+			history(timesOf(3, endedBeforehand{"startup_probe", 137, 61})...)), verdict{"startup_probe", "", failure, likely}, "was not kept|the last 3 stops", ""},
 		{3, "its event was dropped, and the lifetime is another", exited(137, "Error", startup(httpGet("GET :8080/")), event("Started", "Container started", at(-600)),
-			history(times(3, endedBeforehand{"startup_probe", 137, 600})...)), verdict{"sigkill_unattributed", "", failure, unknown}, "startup_probe|too many", ""},
+			history(timesOf(3, endedBeforehand{"startup_probe", 137, 600})...)), verdict{"sigkill_unattributed", "", failure, unknown}, "startup_probe|too many", ""},
 		{4, "preStop took the grace", exited(137, "Error", deletedAt(at(29)), killed(stopping, 29), func(e *evidence.Evidence) {
 			e.Container.PreStop = &evidence.Hook{Kind: "exec", Target: "sleep 60"}
 		}, event("FailedPreStopHook", "PreStopHook failed", at(59))), verdict{"grace_period_exceeded", "direct", lifecycle, confirmed}, "long_pre_stop|sleep 60|PreStopHook failed", "ignores_sigterm"},
@@ -111,7 +111,7 @@ func TestTruths(t *testing.T) {
 		{20, "relabelled", exited(137, "OOMKilled", memory(64), calm, history(endedBeforehand{"oom_killed", 137, 60})), verdict{"oom_killed", "container_limit", failure, confirmed}, "", "sigkill_unattributed"},
 
 		// Exit 0.
-		{21, "a loop of exit 0", exited(0, "Completed", history(times(2, endedBeforehand{"app_completed", 0, 1})...)), verdict{"app_completed", "", failure, likely}, "exit_zero_loop|3 times in a row", "crash"},
+		{21, "a loop of exit 0", exited(0, "Completed", history(timesOf(2, endedBeforehand{"app_completed", 0, 1})...)), verdict{"app_completed", "", failure, likely}, "exit_zero_loop|3 times in a row", "crash"},
 		{22, "an init container", exited(0, "Completed", typeIs(record.Init)), verdict{"completed", "", lifecycle, confirmed}, "", ""},
 		{22, "an init container that the kubelet takes for failed", exited(0, "OOMKilled", typeIs(record.Init)), verdict{"oom_killed", "child_process", failure, confirmed}, "takes the init container for failed", ""},
 		{22, "a made-up end", exited(0, "Completed", typeIs(record.Init), noTimes, message("Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally")), verdict{"completed", "", lifecycle, likely}, "made it up", ""},
@@ -151,7 +151,7 @@ func TestTruths(t *testing.T) {
 		{37, "its own log does", exited(2, "Error", noEvents, says("panic: boom", "", "goroutine 1 [running]:", "main.main()", "\t/src/main.go:4 +0x1d", "exit status 2")), verdict{"app_exit", "panic", failure, likely}, "panic: boom|events of the pod", ""},
 		{38, "a changed image", exited(143, "Error", killed("Container api definition changed, will be restarted", 30)), verdict{"definition_changed", "", lifecycle, confirmed}, "", ""},
 		{38, "a resize", exited(143, "Error", killed("Container api resize requires restart", 30)), verdict{"resize_restart", "", lifecycle, confirmed}, "", ""},
-		{40, "deleted while it crashes again and again", exited(137, "Error", deletedAt(at(58)), killed(stopping, 58), history(times(3, endedBeforehand{"app_exit", 1, 1})...)), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", "sigkill"},
+		{40, "deleted while it crashes again and again", exited(137, "Error", deletedAt(at(58)), killed(stopping, 58), history(timesOf(3, endedBeforehand{"app_exit", 1, 1})...)), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", "sigkill"},
 		{41, "deaths come late", exited(1, "Error", eventsSince(at(3600))), verdict{"unknown", "", failure, unknown}, "older than the API keeps events", ""},
 		{42, "two clocks", exited(143, "Error", deletedAt(at(61)), killed(stopping, 60)), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", ""},
 		{52, "evicted", exited(137, "Error", killed(stopping, 58), failedPod("Evicted", "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 512Mi. Container api was using 3Gi, request is 0, has larger consumption of ephemeral-storage. ")),
