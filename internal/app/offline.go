@@ -48,11 +48,11 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 	shown := make(map[string]record.Record) // by ID: one that comes again replaces the earlier one
 	var failed error
 	off := &pipeline.Offline{
-		Context: ctx,
-		Engine:  pipeline.NewEngine(cluster, redactor),
-		Owners:  objects,
-		Events:  events,
-		AsOf:    events.asOf,
+		Context:  ctx,
+		Cluster:  cluster,
+		Redactor: redactor,
+		Readers:  pipeline.Readers{Owners: objects, Events: events, Cluster: clusterOf(objects)},
+		AsOf:     events.asOf,
 		Emit: func(f pipeline.Finding) {
 			shown[f.Record.ID] = record.Record{Stop: f.Record.Stop}
 			if failed == nil {
@@ -62,13 +62,23 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 	}
 	missing, err := read(func(ev dump.Event) error {
 		objects.Apply(ev)
+		events.saw(ev.Object)
 		ev.Deliver(off, "")
-		if about, ok := ev.Object.(*corev1.Event); ok && ev.Type != dump.Deleted {
-			events.saw(about)
-			off.Late(string(about.InvolvedObject.UID))
+		if ev.Type == dump.Deleted {
+			return failed
+		}
+		switch obj := ev.Object.(type) {
+		case *corev1.Event:
+			off.Event(obj)
+		case *corev1.Node:
+			off.Node(obj)
 		}
 		return failed
 	})
+	off.Finish()
+	if err == nil {
+		err = failed
+	}
 	return coverage(off, slices.Collect(maps.Values(shown)), missing), err
 }
 
@@ -102,18 +112,25 @@ func LookInto(ctx context.Context, cluster, path string, stdin io.Reader, filter
 	for _, ev := range dump.All[*corev1.Event](d.Objects) {
 		events.saw(ev)
 	}
+	for _, pod := range dump.All[*corev1.Pod](d.Objects) {
+		events.saw(pod)
+	}
 	var found []pipeline.Finding
 	off := &pipeline.Offline{
-		Context: ctx,
-		Engine:  pipeline.NewEngine(cluster, redactor),
-		Owners:  d.Objects,
-		Events:  events,
-		AsOf:    events.asOf,
-		Logs:    d.Objects,
-		Filter:  filter,
-		Emit:    func(f pipeline.Finding) { found = append(found, f) },
+		Context:  ctx,
+		Cluster:  cluster,
+		Redactor: redactor,
+		Readers:  pipeline.Readers{Owners: d.Objects, Events: events, Logs: d.Objects, Cluster: clusterOf(d.Objects)},
+		AsOf:     events.asOf,
+		Snapshot: true,
+		Filter:   filter,
+		Emit:     func(f pipeline.Finding) { found = append(found, f) },
 	}
 	d.Objects.Replace(off, "")
+	for _, ev := range dump.All[*corev1.Event](d.Objects) {
+		off.Event(ev)
+	}
+	off.Finish()
 	return found, Coverage(off, found, d.Missing), nil
 }
 
@@ -125,20 +142,82 @@ type dumpEvents struct {
 	latest  time.Time
 }
 
-func (d *dumpEvents) saw(ev *corev1.Event) {
-	d.any = true
-	if t := extract.EventTime(ev); t.After(d.latest) {
+// saw takes an object, for the time that it tells.
+func (d *dumpEvents) saw(obj dump.Object) {
+	if _, ok := obj.(*corev1.Event); ok {
+		d.any = true
+	}
+	if t := newestTime(obj); t.After(d.latest) {
 		d.latest = t
 	}
 }
 
-// asOf is about when the recording was made: the newest event in it.
+// newestTime is the newest time that an object tells of itself: when it was written last,
+// where that was recorded.
+func newestTime(obj dump.Object) time.Time {
+	if obj == nil {
+		return time.Time{}
+	}
+	if ev, ok := obj.(*corev1.Event); ok {
+		return extract.EventTime(ev)
+	}
+	newest := obj.GetCreationTimestamp().Time
+	later := func(t time.Time) {
+		if t.After(newest) {
+			newest = t
+		}
+	}
+	for _, f := range obj.GetManagedFields() {
+		if f.Time != nil {
+			later(f.Time.Time)
+		}
+	}
+	if pod, ok := obj.(*corev1.Pod); ok {
+		for i := range pod.Status.Conditions {
+			later(pod.Status.Conditions[i].LastTransitionTime.Time)
+		}
+		for i := range pod.Status.ContainerStatuses {
+			s := &pod.Status.ContainerStatuses[i]
+			if s.State.Running != nil {
+				later(s.State.Running.StartedAt.Time)
+			}
+			for _, t := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
+				if t != nil {
+					later(t.FinishedAt.Time)
+				}
+			}
+		}
+	}
+	return newest
+}
+
+// asOf is about when the recording was made: the newest time in it.
 func (d *dumpEvents) asOf() time.Time { return d.latest }
 
 // Events implements pipeline.EventReader.
 func (d *dumpEvents) Events(_ context.Context, _, uid string) ([]*corev1.Event, error) {
 	if !d.any {
-		return nil, errors.New("no events were recorded")
+		return nil, errNoEvents
 	}
 	return d.objects.EventsAbout(types.UID(uid)), nil
+}
+
+// NodeEvents implements pipeline.NodeEventReader: the kubelet gives a node's name for its
+// UID, others the UID.
+func (d *dumpEvents) NodeEvents(_ context.Context, name string) ([]*corev1.Event, error) {
+	if !d.any {
+		return nil, errNoEvents
+	}
+	found := d.objects.EventsAbout(types.UID(name))
+	if n, ok := dump.ByName[*corev1.Node](d.objects, "", name); ok && string(n.UID) != name {
+		found = append(found, d.objects.EventsAbout(n.UID)...)
+	}
+	return found, nil
+}
+
+var errNoEvents = errors.New("no events were recorded")
+
+func clusterOf(o any) pipeline.ClusterReader {
+	c, _ := o.(pipeline.ClusterReader)
+	return c
 }

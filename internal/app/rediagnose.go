@@ -45,6 +45,13 @@ func Rediagnose(ctx context.Context, s store.Store, q store.Query, dryRun bool, 
 				return sum, err
 			}
 			sum.Looked++
+			if e.Log != nil { // a list has no logs, and the evidence is stored without its lines
+				full, err := s.Get(ctx, was.ID)
+				if err != nil {
+					return sum, err
+				}
+				e = pipeline.WithLog(e, full.Log)
+			}
 			is, ok := again(was, &e)
 			if !ok {
 				continue

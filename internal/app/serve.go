@@ -162,6 +162,7 @@ func prune(ctx context.Context, o ServeOptions, db store.Store) error {
 // live is a watch with the pipeline behind it.
 type live struct {
 	watcher *kube.Watcher
+	events  *kube.EventWatcher
 	runtime *pipeline.Runtime
 }
 
@@ -173,12 +174,11 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 	if err := watcher.Check(ctx); err != nil {
 		return nil, err
 	}
-	agent := userAgent(s)
-	owners, err := kube.NewOwners(kube.OwnersOptions{Config: s.Config, UserAgent: agent})
+	events, err := newEventWatcher(s, logger)
 	if err != nil {
 		return nil, err
 	}
-	events, err := kube.NewEvents(kube.EventsOptions{Config: s.Config, UserAgent: agent})
+	readers, index, err := newReaders(s)
 	if err != nil {
 		return nil, err
 	}
@@ -187,27 +187,62 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 		return nil, err
 	}
 	o := pipeline.Options{
-		Cluster:   s.Cluster,
-		Selection: s.Selector,
-		Scopes:    watcher.Scopes(),
-		Ledger:    ledger,
-		Owners:    owners,
-		Events:    events,
-		Redactor:  redactor,
-		Meter:     meter,
-		Logger:    logger,
-		Now:       time.Now,
+		Cluster:    s.Cluster,
+		Selection:  s.Selector,
+		Scopes:     watcher.Scopes(),
+		Ledger:     ledger,
+		Readers:    readers,
+		EventIndex: index,
+		Redactor:   redactor,
+		Meter:      meter,
+		Logger:     logger,
+		Now:        time.Now,
 	}
-	if s.Logs {
-		if o.Logs, err = kube.NewLogs(kube.LogsOptions{Config: s.Config, UserAgent: agent}); err != nil {
-			return nil, err
-		}
+	if archive, ok := ledger.(pipeline.Archive); ok {
+		o.Archive, o.Readers.History = archive, archive
 	}
 	runtime, err := pipeline.NewRuntime(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	return &live{watcher: watcher, runtime: runtime}, nil
+	return &live{watcher: watcher, events: events, runtime: runtime}, nil
+}
+
+// newReaders prepares what evidence of a live cluster is read from. The index is that of
+// its events: until something fills it, they are read one by one.
+func newReaders(s Source) (pipeline.Readers, *pipeline.EventIndex, error) {
+	agent := userAgent(s)
+	var r pipeline.Readers
+	owners, err := kube.NewOwners(kube.OwnersOptions{Config: s.Config, UserAgent: agent})
+	if err != nil {
+		return r, nil, err
+	}
+	events, err := kube.NewEvents(kube.EventsOptions{Config: s.Config, UserAgent: agent})
+	if err != nil {
+		return r, nil, err
+	}
+	cluster, err := kube.NewCluster(kube.ClusterOptions{Config: s.Config, UserAgent: agent})
+	if err != nil {
+		return r, nil, err
+	}
+	index := pipeline.NewEventIndex(events, time.Now)
+	r.Owners, r.Events, r.Cluster = owners, index, cluster
+	if s.Logs {
+		if r.Logs, err = kube.NewLogs(kube.LogsOptions{Config: s.Config, UserAgent: agent}); err != nil {
+			return r, nil, err
+		}
+	}
+	return r, index, nil
+}
+
+func newEventWatcher(s Source, logger *slog.Logger) (*kube.EventWatcher, error) {
+	return kube.NewEventWatcher(kube.EventWatchOptions{
+		Config:            s.Config,
+		UserAgent:         userAgent(s),
+		Namespaces:        s.Namespaces,
+		ExcludeNamespaces: s.ExcludeNamespaces,
+		Logger:            logger,
+	})
 }
 
 func newWatcher(s Source, logger *slog.Logger) (*kube.Watcher, error) {
@@ -251,6 +286,7 @@ func (l *live) run(ctx context.Context) error {
 		defer stop()
 		return l.watcher.Run(watching, l.runtime)
 	})
+	g.Go(func() error { return l.events.Run(watching, l.runtime) })
 	g.Go(func() error {
 		defer cancel()
 		return l.runtime.Run(storing)

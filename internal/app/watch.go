@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/whyrestart/whyrestart/internal/kube"
 	"github.com/whyrestart/whyrestart/internal/metrics"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -45,11 +44,7 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 	if err := watcher.Check(ctx); err != nil {
 		return nil, none, err
 	}
-	owners, err := kube.NewOwners(kube.OwnersOptions{Config: s.Config, UserAgent: userAgent(s)})
-	if err != nil {
-		return nil, none, err
-	}
-	events, err := kube.NewEvents(kube.EventsOptions{Config: s.Config, UserAgent: userAgent(s)})
+	readers, index, err := newReaders(s)
 	if err != nil {
 		return nil, none, err
 	}
@@ -57,20 +52,22 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 	if err != nil {
 		return nil, none, err
 	}
-	var found []pipeline.Finding
-	off := &pipeline.Offline{
-		Context: ctx,
-		Engine:  pipeline.NewEngine(s.Cluster, redactor),
-		Owners:  owners,
-		Events:  events,
-		AsOf:    time.Now,
-		Filter:  filter,
-		Emit:    func(f pipeline.Finding) { found = append(found, f) },
-	}
-	if s.Logs {
-		if off.Logs, err = kube.NewLogs(kube.LogsOptions{Config: s.Config, UserAgent: userAgent(s)}); err != nil {
+	if filter == nil {
+		// One list of all events is less than one of each pod's.
+		if err := listEvents(ctx, s, index, logger); err != nil {
 			return nil, none, err
 		}
+	}
+	var found []pipeline.Finding
+	off := &pipeline.Offline{
+		Context:  ctx,
+		Cluster:  s.Cluster,
+		Redactor: redactor,
+		Readers:  readers,
+		AsOf:     time.Now,
+		Snapshot: true,
+		Filter:   filter,
+		Emit:     func(f pipeline.Finding) { found = append(found, f) },
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -81,7 +78,45 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 	if once.wanted > 0 {
 		return nil, none, fmt.Errorf("list pods: %w", context.Cause(ctx))
 	}
+	off.Finish()
 	return found, Coverage(off, found, nil), nil
+}
+
+// listEvents fills an index with the events that the API has. That some cannot be read is no
+// error: the index knows of which, and why.
+func listEvents(ctx context.Context, s Source, index *pipeline.EventIndex, logger *slog.Logger) error {
+	watcher, err := newEventWatcher(s, logger)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, eventsWait)
+	defer cancel()
+	wanted := make(map[string]bool)
+	for _, scope := range watcher.Scopes() {
+		if scope != pipeline.NodeEventScope { // of which a refusal is not told
+			wanted[scope] = true
+		}
+	}
+	return watcher.Run(ctx, &eventList{EventIndex: index, wanted: wanted, done: cancel})
+}
+
+// eventsWait bounds how long a list of events may take.
+const eventsWait = 30 * time.Second
+
+// eventList is an event sink that has enough once everything was listed.
+type eventList struct {
+	*pipeline.EventIndex
+	wanted map[string]bool
+	done   func()
+}
+
+// EventTrouble implements pipeline.EventSink.
+func (l *eventList) EventTrouble(scope string, err error) {
+	l.EventIndex.EventTrouble(scope, err)
+	delete(l.wanted, scope)
+	if len(l.wanted) == 0 {
+		l.done()
+	}
 }
 
 // Coverage sums up what an offline run looked at.

@@ -289,6 +289,8 @@ const (
 type Stall struct {
 	Class Class     `json:"class"`
 	Begin time.Time `json:"begin,omitzero"`
+	// Key is what its identity has beside the pod and container, where the detector follows it.
+	Key string `json:"key,omitempty"`
 }
 
 // Event is an event about the pod, the container, a node or an owner.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/rest"
 
@@ -33,7 +34,10 @@ type Events struct {
 	host   string
 }
 
-var _ pipeline.EventReader = (*Events)(nil)
+var (
+	_ pipeline.EventReader     = (*Events)(nil)
+	_ pipeline.NodeEventReader = (*Events)(nil)
+)
 
 // NewEvents prepares the connection; it does not use it.
 func NewEvents(o EventsOptions) (*Events, error) {
@@ -53,9 +57,20 @@ func NewEvents(o EventsOptions) (*Events, error) {
 // Events returns the events about the pod with this UID that the API still has. Its
 // error is an *AccessError.
 func (e *Events) Events(ctx context.Context, namespace, uid string) ([]*corev1.Event, error) {
+	return e.list(ctx, namespace, fields.OneTermEqualSelector("involvedObject.uid", uid))
+}
+
+// NodeEvents returns the events about the node with this name that the API still has:
+// whatever UID their writers give it, they stand in the namespace default. Its error is an
+// *AccessError.
+func (e *Events) NodeEvents(ctx context.Context, name string) ([]*corev1.Event, error) {
+	return e.list(ctx, metav1.NamespaceDefault, fields.Set{"involvedObject.kind": "Node", "involvedObject.name": name}.AsSelector())
+}
+
+func (e *Events) list(ctx context.Context, namespace string, about fields.Selector) ([]*corev1.Event, error) {
 	var list corev1.EventList
 	err := e.client.Get().Namespace(namespace).Resource("events").
-		Param("fieldSelector", fields.OneTermEqualSelector("involvedObject.uid", uid).String()).
+		Param("fieldSelector", about.String()).
 		Param("limit", strconv.Itoa(eventLimit)).
 		Do(ctx).Into(&list)
 	if err != nil {

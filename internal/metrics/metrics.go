@@ -32,6 +32,11 @@ type Meter struct {
 	failed   prometheus.Counter
 	captured *prometheus.CounterVec
 	up       *prometheus.GaugeVec
+	read     *prometheus.CounterVec
+	late     *prometheus.CounterVec
+	stalling *prometheus.GaugeVec
+	events   prometheus.Gauge
+	dropped  prometheus.Gauge
 
 	stopSeries  bound[[6]string]
 	stallSeries bound[[2]string]
@@ -112,12 +117,33 @@ func New(reg prometheus.Registerer, build string) *Meter {
 			Help: "1 where the scope (a namespace, or empty for all) is being watched, 0 while it cannot be.",
 		}, []string{"scope"}),
 	}
+	m.read = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "whyrestart_evidence_reads_total",
+		Help: "Readings of evidence, by what was to be read and whether it was.",
+	}, []string{"what", "outcome"})
+	m.late = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "whyrestart_late_looks_total",
+		Help: "Findings that were to be looked at again because evidence came late, by what came of it.",
+	}, []string{"outcome"})
+	m.stalling = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "whyrestart_stalls",
+		Help: "Stalls that go on.",
+	}, []string{"cause"})
+	m.events = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "whyrestart_kept_events",
+		Help: "Events of the cluster that are kept to explain what stops.",
+	})
+	m.dropped = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "whyrestart_dropped_event_objects",
+		Help: "Objects whose events were dropped because there were too many; theirs are read one by one.",
+	})
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "whyrestart_build_info",
 		Help: "The version that runs.",
 	}, []string{"version"})
 	info.WithLabelValues(build).Set(1)
-	reg.MustRegister(m.stops, m.missed, m.overflow, m.stalls, m.gaps, m.gapTime, m.pods, m.pending, m.stored, m.failed, m.captured, m.up, info)
+	reg.MustRegister(m.stops, m.missed, m.overflow, m.stalls, m.gaps, m.gapTime, m.pods, m.pending, m.stored, m.failed, m.captured, m.up,
+		m.read, m.late, m.stalling, m.events, m.dropped, info)
 	return m
 }
 
@@ -183,4 +209,25 @@ func (m *Meter) Trouble(scope string, err error) {
 		v = 0
 	}
 	m.up.WithLabelValues(scope).Set(v)
+}
+
+// Read counts a reading of evidence.
+func (m *Meter) Read(what string, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.read.WithLabelValues(what, outcome).Inc()
+}
+
+// Late counts a finding that was to be looked at again.
+func (m *Meter) Late(outcome string) { m.late.WithLabelValues(outcome).Inc() }
+
+// Stalling counts the stalls of a cause that go on.
+func (m *Meter) Stalling(cause string, by int) { m.stalling.WithLabelValues(cause).Add(float64(by)) }
+
+// Events sets how many events are kept, and of how many objects they were dropped.
+func (m *Meter) Events(kept, dropped int) {
+	m.events.Set(float64(kept))
+	m.dropped.Set(float64(dropped))
 }

@@ -165,14 +165,37 @@ func TestTheRest(t *testing.T) {
 	m.Captured("gone")
 	m.Trouble("", nil)
 	m.Trouble("shop", errors.New("forbidden"))
+	m.Read("node", nil)
+	m.Read("node", errors.New("forbidden"))
+	m.Late("changed")
+	m.Stalling("unschedulable", 1)
+	m.Stalling("unschedulable", 1)
+	m.Stalling("unschedulable", -1)
+	m.Events(12, 2)
 	expect(t, reg, `
 # HELP whyrestart_build_info The version that runs.
 # TYPE whyrestart_build_info gauge
 whyrestart_build_info{version="v1.2.3"} 1
+# HELP whyrestart_dropped_event_objects Objects whose events were dropped because there were too many; theirs are read one by one.
+# TYPE whyrestart_dropped_event_objects gauge
+whyrestart_dropped_event_objects 2
+# HELP whyrestart_evidence_reads_total Readings of evidence, by what was to be read and whether it was.
+# TYPE whyrestart_evidence_reads_total counter
+whyrestart_evidence_reads_total{outcome="failed",what="node"} 1
+whyrestart_evidence_reads_total{outcome="ok",what="node"} 1
+# HELP whyrestart_kept_events Events of the cluster that are kept to explain what stops.
+# TYPE whyrestart_kept_events gauge
+whyrestart_kept_events 12
+# HELP whyrestart_late_looks_total Findings that were to be looked at again because evidence came late, by what came of it.
+# TYPE whyrestart_late_looks_total counter
+whyrestart_late_looks_total{outcome="changed"} 1
 # HELP whyrestart_log_captures_total Log tails that were wanted, by what came of it.
 # TYPE whyrestart_log_captures_total counter
 whyrestart_log_captures_total{outcome="gone"} 1
 whyrestart_log_captures_total{outcome="proven"} 2
+# HELP whyrestart_stalls Stalls that go on.
+# TYPE whyrestart_stalls gauge
+whyrestart_stalls{cause="unschedulable"} 1
 # HELP whyrestart_store_append_failures_total Attempts to store that failed; what was to be stored is tried again.
 # TYPE whyrestart_store_append_failures_total counter
 whyrestart_store_append_failures_total 1
@@ -193,7 +216,8 @@ whyrestart_watch_up{scope="shop"} 0
 # TYPE whyrestart_watched_pods gauge
 whyrestart_watched_pods 2
 `, "whyrestart_build_info", "whyrestart_log_captures_total", "whyrestart_store_append_failures_total", "whyrestart_store_pending_records",
-		"whyrestart_watch_gap_seconds_total", "whyrestart_watch_gaps_total", "whyrestart_watch_up", "whyrestart_watched_pods")
+		"whyrestart_watch_gap_seconds_total", "whyrestart_watch_gaps_total", "whyrestart_watch_up", "whyrestart_watched_pods",
+		"whyrestart_evidence_reads_total", "whyrestart_late_looks_total", "whyrestart_stalls", "whyrestart_kept_events", "whyrestart_dropped_event_objects")
 	if n := series(t, reg, "whyrestart_store_append_duration_seconds"); n != 1 {
 		t.Errorf("%d histograms of what was stored", n)
 	}
@@ -207,6 +231,9 @@ func TestNames(t *testing.T) {
 	m.Complete(&record.Record{Stall: &record.Stall{}})
 	m.Captured("proven")
 	m.Trouble("", nil)
+	m.Read("node", nil)
+	m.Late("same")
+	m.Stalling("unschedulable", 1)
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

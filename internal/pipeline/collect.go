@@ -2,95 +2,335 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/whyrestart/whyrestart/internal/diagnose"
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
 )
 
-// collectTimeout bounds what is spent on one stop's owner and log.
-const collectTimeout = 20 * time.Second
+// What can be missing, in words that rules and people tell readings apart by.
+const (
+	whatPod         = "pod"
+	whatEvents      = "events of the pod"
+	whatOlderEvents = "older events of the pod"
+	whatNode        = "node"
+	whatNodeEvents  = "node events"
+	whatOwner       = "owner of the pod"
+	whatOwnerEvents = "events of the owner"
+	whatNamespace   = "namespace"
+	whatLog         = "log"
+	whatClaims      = "claims"
+	whatClaimEvents = "events of the claims"
+	whatScheduling  = "nodes"
+	whatUsage       = "pods on the nodes"
+	whatHistory     = "history"
+)
 
-// enqueue hands a finding to the collectors, or, where they are too far behind, says in
-// the record that its log was not captured: detection does not wait. The caller holds mu.
-func (r *Runtime) enqueue(f Finding) {
-	select {
-	case r.collect <- f:
-		r.open[f.Record.ID] = f.Record
-	default:
-		last := &r.pending.Records[len(r.pending.Records)-1]
-		if r.wantsLog(&f) {
-			last.Log = &record.Log{Missing: "not captured: too many containers stopped at the same time"}
-			r.opts.Meter.Captured("skipped")
-		}
-		r.opts.Meter.Complete(last)
-	}
+// historyKept is how many earlier stops of a container are evidence for the next.
+const historyKept = 20
+
+// Readers are what evidence is collected from, beside the pod itself. What is nil is not
+// read.
+type Readers struct {
+	Owners  OwnerResolver
+	Events  EventReader
+	Logs    LogReader
+	Cluster ClusterReader
+	History HistoryReader
+}
+
+// collector gathers what rules may look at. It may be used from several goroutines.
+type collector struct {
+	Readers
+	engine *Engine
+	near   *neighbourhood
+	boots  *boots
+	// now is when what is read is as it is.
+	now func() time.Time
+	// read counts a reading, nil for none.
+	read func(what string, err error)
+}
+
+func newCollector(e *Engine, r Readers, now func() time.Time) *collector {
+	return &collector{Readers: r, engine: e, near: new(neighbourhood), boots: new(boots), now: now}
 }
 
 // wantsLog tells whether the log tail of a stop is worth reading: of failures and
 // disruptions of containers that still exist in a pod that does.
-func (r *Runtime) wantsLog(f *Finding) bool {
+func (c *collector) wantsLog(f *Finding) bool {
 	s := f.Record.Stop
-	return r.opts.Logs != nil && s != nil && f.Pod != nil && f.Record.Category != record.Lifecycle && s.ExitObserved && s.ContainerID != ""
+	return c.Logs != nil && s != nil && f.Pod != nil && f.Record.Category != record.Lifecycle && s.ExitObserved && s.ContainerID != ""
 }
 
-func (r *Runtime) collector(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case f := <-r.collect:
-			r.complete(ctx, f)
+// stop gathers everything for a stop and diagnoses it: the log first, it is what disappears.
+func (c *collector) stop(ctx context.Context, f *Finding) {
+	if c.wantsLog(f) {
+		f.Record.Log = c.engine.tail(ctx, c.Logs, f)
+		f.Evidence.Log = &evidence.Log{Lines: f.Record.Log.Lines, Proven: f.Record.Log.Instance == record.LogProven, Truncated: f.Record.Log.Truncated}
+		if why := f.Record.Log.Missing; why != "" {
+			f.Evidence.Log = nil
+			miss(&f.Evidence, whatLog, why)
+		}
+	}
+	if f.Pod != nil && c.Owners != nil {
+		workload, err := c.Owners.Workload(ctx, f.Pod)
+		f.Record.Workload = workload
+		c.note(&f.Evidence, whatOwner, err)
+	}
+	c.history(ctx, f)
+	c.refresh(ctx, f)
+}
+
+// refresh reads what may have changed since a stop was diagnosed, and diagnoses it again.
+func (c *collector) refresh(ctx context.Context, f *Finding) {
+	e := &f.Evidence
+	e.AsOf = c.now().UTC()
+	if wantsEvents(f) {
+		c.podEvents(ctx, e)
+		c.engine.explain(f)
+	}
+	if f.Record.Category != record.Lifecycle {
+		c.node(ctx, e)
+		e.Neighbours = c.near.around(f)
+	}
+	if c.wantsOwner(e) {
+		c.owner(ctx, e, f.Pod)
+	}
+	c.engine.explain(f)
+}
+
+// wantsEvents tells whether the events of the pod could say more than is known of a stop.
+func wantsEvents(f *Finding) bool {
+	return f.Record.Stop != nil && f.Record.ExitObserved && f.Record.Category != ""
+}
+
+// wantsOwner tells whether who owns the pod, and what became of that, can explain the stop:
+// where the pod was deleted, and where a Job ends its pods.
+func (c *collector) wantsOwner(e *evidence.Evidence) bool {
+	if c.Cluster == nil || e.Pod.Owner == nil {
+		return c.Cluster != nil && !e.Pod.DeletionTimestamp.IsZero()
+	}
+	return !e.Pod.DeletionTimestamp.IsZero() || e.Pod.Owner.Kind == "Job" || e.Stop != nil && !e.Stop.ExitObserved
+}
+
+func (c *collector) podEvents(ctx context.Context, e *evidence.Evidence) {
+	if c.Events == nil {
+		return
+	}
+	events, err := c.Events.Events(ctx, e.Pod.Namespace, e.Pod.UID)
+	c.note(e, whatEvents, err)
+	if err == nil {
+		e.Missing = slices.DeleteFunc(e.Missing, func(m record.Missing) bool { return m.What == whatOlderEvents })
+		extract.AddEvents(e, events, c.now())
+	}
+}
+
+// node reads the pod's node and the events about it.
+func (c *collector) node(ctx context.Context, e *evidence.Evidence) {
+	name := e.Pod.Node
+	if name == "" {
+		return
+	}
+	var events []*corev1.Event
+	if r, ok := c.Events.(NodeEventReader); ok {
+		var err error
+		events, err = r.NodeEvents(ctx, name)
+		c.note(e, whatNodeEvents, err)
+		if err == nil && events == nil {
+			events = []*corev1.Event{}
+		}
+	}
+	c.nodeItself(ctx, e, name, events)
+	if events != nil {
+		if e.Node == nil {
+			e.Node = &evidence.Node{Name: name}
+		}
+		e.Node.EventsRead, e.Node.Events = true, extract.Events(events)
+	}
+	if s := e.Stop; s != nil {
+		if id := c.boots.during(name, s.StartedAt, s.FinishedAt); id != "" {
+			if e.History == nil {
+				e.History = &evidence.History{}
+			}
+			e.History.BootID = id
 		}
 	}
 }
 
-// complete collects a record's log, events and owner, and stores it again with them.
-func (r *Runtime) complete(ctx context.Context, f Finding) {
-	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
-	defer cancel()
-	id := f.Record.ID
-	// The log first: it is what disappears.
-	log := r.captureLog(ctx, &f)
-	diagnosed := r.opts.Events != nil && wantsEvents(&f)
-	if diagnosed {
-		events, err := r.opts.Events.Events(ctx, f.Record.Namespace, f.Record.PodUID)
-		r.engine.AddEvents(&f, events, r.opts.Now(), err)
+func (c *collector) nodeItself(ctx context.Context, e *evidence.Evidence, name string, events []*corev1.Event) {
+	if c.Cluster == nil {
+		return
 	}
-	workload, missing := owner(ctx, r.opts.Owners, &f)
-
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	rec := r.open[id].Clone() // the newest form, if it was relabelled meanwhile
-	r.done = append(r.done, id)
-	defer signal(r.wake)
-	if log != nil {
-		rec.Log = log
+	n, err := c.Cluster.Node(ctx, name)
+	switch {
+	case err == nil:
+		e.Node = extract.Node(n, events)
+		c.boots.saw(name, n.Status.NodeInfo.BootID, c.now())
+	case apierrors.IsNotFound(err):
+		e.Node, err = &evidence.Node{Name: name, Gone: true}, nil
 	}
-	if workload != nil {
-		rec.Workload = workload
-	}
-	if diagnosed && rec.Reason == f.Record.Reason {
-		rec.Category, rec.Diagnosis, rec.WillRestart = f.Record.Category, f.Record.Diagnosis, f.Record.WillRestart
-	}
-	if missing != nil {
-		rec.Diagnosis.Missing = append(rec.Diagnosis.Missing, *missing)
-	}
-	r.opts.Meter.Complete(&rec)
-	if log != nil || workload != nil || diagnosed || missing != nil {
-		r.open[id] = rec
-		r.pending.Records = append(r.pending.Records, rec)
-	}
+	c.note(e, whatNode, err)
 }
 
-func (r *Runtime) captureLog(ctx context.Context, f *Finding) *record.Log {
-	if !r.wantsLog(f) {
+// owner reads the controllers above the pod and the events about them, and whether the
+// namespace goes.
+func (c *collector) owner(ctx context.Context, e *evidence.Evidence, pod *corev1.Pod) {
+	var ns *corev1.Namespace
+	if !e.Pod.DeletionTimestamp.IsZero() {
+		var err error
+		ns, err = c.Cluster.Namespace(ctx, e.Pod.Namespace)
+		c.note(e, whatNamespace, err)
+	}
+	if pod == nil || metav1.GetControllerOf(pod) == nil {
+		if ns != nil && e.Owner == nil {
+			e.Owner = extract.Owner(nil, ns, nil, &corev1.Pod{})
+		}
+		return
+	}
+	chain, err := c.Cluster.Controllers(ctx, pod)
+	owner := extract.Owner(chain, ns, nil, pod)
+	gone := apierrors.IsNotFound(err)
+	if gone {
+		err = nil
+		if n := len(chain); n < len(owner.Chain) {
+			owner.Chain[n].Gone = true
+		}
+	}
+	c.note(e, whatOwner, err)
+	if old := e.Owner; old != nil && len(chain) == 0 && len(old.Chain) > 0 {
+		// It was there when the stop was seen: what it said then is more than that it is gone.
+		old.Chain[0].Gone = gone
+		if ns != nil {
+			old.NamespaceDeleting = owner.NamespaceDeleting
+		}
+		owner = old
+	}
+	e.Owner = owner
+	c.ownerEvents(ctx, e)
+}
+
+// ownerEvents reads the events about the controllers that evidence names.
+func (c *collector) ownerEvents(ctx context.Context, e *evidence.Evidence) {
+	if c.Events == nil {
+		return
+	}
+	var all []*corev1.Event
+	for i := range e.Owner.Chain {
+		uid := e.Owner.Chain[i].UID
+		if uid == "" {
+			continue
+		}
+		events, err := c.Events.Events(ctx, e.Pod.Namespace, uid)
+		c.note(e, whatOwnerEvents, err)
+		if err != nil {
+			return
+		}
+		all = append(all, events...)
+	}
+	e.Owner.EventsRead, e.Owner.Events = true, extract.Events(all)
+}
+
+// history reads what was recorded before of this container of this pod.
+func (c *collector) history(ctx context.Context, f *Finding) {
+	r := &f.Record
+	if c.History == nil || r.Stop == nil || r.Ordinal == 0 && r.Epoch == 0 {
+		return
+	}
+	found, _, err := c.History.List(ctx, store.Query{
+		Cluster: r.Cluster, PodUID: r.PodUID, Container: r.Container, Kind: record.KindStop, Limit: historyKept + 1,
+	})
+	c.note(&f.Evidence, whatHistory, err)
+	if err != nil {
+		return
+	}
+	f.Evidence.History = historyOf(r, found)
+}
+
+// historyOf sums up the earlier ones of the stops found, which come newest first.
+func historyOf(r *record.Record, found []record.Record) *evidence.History {
+	var h evidence.History
+	for _, old := range slices.Backward(found) {
+		if old.Stop == nil || old.ID == r.ID || old.ContainerType != r.ContainerType || !old.When().Before(r.When()) && old.Ordinal >= r.Ordinal {
+			continue
+		}
+		h.Stops++
+		at := old.When()
+		if h.First.IsZero() {
+			h.First = at
+		}
+		h.Last = at
+		if old.RanSeconds != nil {
+			h.RanSeconds = append(h.RanSeconds, *old.RanSeconds)
+		}
+		if old.ExitCode != nil {
+			h.ExitCodes = append(h.ExitCodes, *old.ExitCode)
+		}
+		h.Causes = append(h.Causes, old.Diagnosis.Cause)
+	}
+	if h.Stops == 0 {
 		return nil
 	}
-	log := r.engine.tail(ctx, r.opts.Logs, f)
-	outcome := "captured"
-	if log.Missing != "" {
-		outcome = "missing"
+	return &h
+}
+
+// note says in the evidence that a reading failed, or, with a nil error, no longer that it did.
+func (c *collector) note(e *evidence.Evidence, what string, err error) {
+	if c.read != nil {
+		c.read(what, err)
 	}
-	r.opts.Meter.Captured(outcome)
-	return log
+	if err != nil {
+		miss(e, what, err.Error())
+		return
+	}
+	e.Missing = slices.DeleteFunc(e.Missing, func(m record.Missing) bool { return m.What == what })
+}
+
+// miss says in the evidence what is missing and why, once.
+func miss(e *evidence.Evidence, what, why string) {
+	for i := range e.Missing {
+		if e.Missing[i].What == what {
+			e.Missing[i].Why = why
+			return
+		}
+	}
+	e.Missing = append(e.Missing, record.Missing{What: what, Why: why})
+}
+
+// explain hides what nobody should read in the evidence, and diagnoses by it.
+func (e *Engine) explain(f *Finding) {
+	e.hide(&f.Evidence)
+	if f.Evidence.Stop == nil {
+		return
+	}
+	e.diagnosed(&f.Record, diagnose.Diagnose(&f.Evidence))
+}
+
+// carry gives to a finding that the detector returned anew what was collected for its
+// earlier form.
+func carry(old *Finding, f *Finding) {
+	f.Record = record.Refine(old.Record, f.Record)
+	o, e := &old.Evidence, &f.Evidence
+	e.AsOf, e.EventsRead, e.Events, e.EventsSince = o.AsOf, o.EventsRead, o.Events, o.EventsSince
+	e.Log, e.Node, e.Owner, e.Scheduling, e.Claims = o.Log, o.Node, o.Owner, o.Scheduling, o.Claims
+	e.Neighbours, e.History = o.Neighbours, o.History
+	for _, m := range o.Missing {
+		if m.What != whatPod {
+			miss(e, m.What, m.Why)
+		}
+	}
+	if e.Pod.Node == "" && o.Pod.Node != "" {
+		// The pod is gone, and was known before.
+		e.Pod, e.Container, e.Others = o.Pod, o.Container, o.Others
+	}
+	if f.Pod == nil {
+		f.Pod = old.Pod
+	}
 }

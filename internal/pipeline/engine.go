@@ -69,7 +69,7 @@ func (e *Engine) Gone(uid string, now time.Time) []Finding {
 }
 
 func (e *Engine) findings(r detect.Result, o *Object, now time.Time) []Finding {
-	if len(r.Stops) == 0 && !r.Rejected {
+	if len(r.Stops) == 0 {
 		return nil
 	}
 	pod, err := full(o)
@@ -81,9 +81,6 @@ func (e *Engine) findings(r detect.Result, o *Object, now time.Time) []Finding {
 			of = nil // a pod that this one replaced
 		}
 		out = append(out, e.stop(s, of, err, now))
-	}
-	if r.Rejected && pod != nil {
-		out = append(out, e.rejected(pod, now))
 	}
 	return out
 }
@@ -106,9 +103,10 @@ func (e *Engine) stop(s *detect.Stop, pod *corev1.Pod, decode error, now time.Ti
 	if decode != nil {
 		ev.Missing = append(ev.Missing, record.Missing{What: "pod", Why: decode.Error()})
 	}
-	e.diagnosed(&r, diagnose.Diagnose(&ev))
-	r.Message = e.redact(r.Message)
-	return Finding{Record: r, Evidence: ev, Pod: pod, Previous: s.InLast, Refined: s.Refined}
+	f := Finding{Record: r, Evidence: ev, Pod: pod, Previous: s.InLast, Refined: s.Refined}
+	e.explain(&f)
+	f.Record.Message = e.redact(f.Record.Message)
+	return f
 }
 
 // DiagnoseStall explains a stall, or tells that the evidence shows none.
@@ -117,28 +115,6 @@ func DiagnoseStall(e *evidence.Evidence) (diagnose.Finding, bool) {
 		return diagnose.Finding{}, false
 	}
 	return diagnose.Stalled(e)
-}
-
-// miss notes a reading that was not to be had.
-func (f *Finding) miss(m record.Missing) {
-	f.Evidence.Missing = append(f.Evidence.Missing, m)
-	f.Record.Diagnosis.Missing = append(f.Record.Diagnosis.Missing, m)
-}
-
-// wantsEvents tells whether the events of the pod could say more than is known of a stop.
-func wantsEvents(f *Finding) bool {
-	return f.Record.Stop != nil && f.Record.ExitObserved && f.Record.Diagnosis.Confidence != record.Confirmed
-}
-
-// AddEvents diagnoses a finding again with the events of its pod as they were at asOf,
-// or with the reason why they could not be read. It may be called at any time, from any goroutine.
-func (e *Engine) AddEvents(f *Finding, events []*corev1.Event, asOf time.Time, err error) {
-	if err != nil {
-		f.Evidence.Missing = append(f.Evidence.Missing, record.Missing{What: "events of the pod", Why: err.Error()})
-	} else {
-		extract.AddEvents(&f.Evidence, events, asOf)
-	}
-	e.diagnosed(&f.Record, diagnose.Diagnose(&f.Evidence))
 }
 
 // tail reads the log tail of a stop, and redacts it. It may be called from any goroutine.
@@ -160,46 +136,9 @@ func (e *Engine) tail(ctx context.Context, logs LogReader, f *Finding) *record.L
 	return &log
 }
 
-// owner resolves the root owner of a finding's pod, and says what was missing for it.
-func owner(ctx context.Context, owners OwnerResolver, f *Finding) (*record.Workload, *record.Missing) {
-	if f.Pod == nil || owners == nil {
-		return nil, nil
-	}
-	w, err := owners.Workload(ctx, f.Pod)
-	if err != nil {
-		return w, &record.Missing{What: "owner of the pod", Why: err.Error()}
-	}
-	return w, nil
-}
-
-func (e *Engine) rejected(pod *corev1.Pod, now time.Time) Finding {
-	ev := evidence.Evidence{Version: evidence.Version, Pod: extract.Pod(pod)}
-	f := diagnose.Rejected(&ev)
-	key := record.StallKey{Cluster: e.cluster, ContainerKey: record.ContainerKey{PodUID: string(pod.UID)}, Cause: f.Diagnosis.Cause}
-	r := record.Record{
-		Kind:       record.KindStall,
-		ID:         key.ID(),
-		Cluster:    e.cluster,
-		Namespace:  pod.Namespace,
-		Pod:        pod.Name,
-		PodUID:     string(pod.UID),
-		Node:       pod.Spec.NodeName,
-		ObservedAt: now.UTC(),
-		Stall:      &record.Stall{Begin: ev.Pod.CreatedAt},
-	}
-	e.diagnosed(&r, f)
-	return Finding{Record: r, Pod: pod}
-}
-
-// diagnosed completes a record by its diagnosis. What programs and people wrote, the
-// messages and events that are quoted, is redacted; the API's own words are not.
+// diagnosed completes a record by its diagnosis.
 func (e *Engine) diagnosed(r *record.Record, f diagnose.Finding) {
 	r.Category, r.Diagnosis, r.WillRestart = f.Category, f.Diagnosis, f.WillRestart
-	for i := range r.Diagnosis.Evidence {
-		if q := &r.Diagnosis.Evidence[i]; q.Source == "event" || strings.HasSuffix(q.Field, "message") {
-			q.Value = e.redact(q.Value)
-		}
-	}
 }
 
 func (e *Engine) redact(s string) string {

@@ -2,8 +2,11 @@ package pipeline
 
 import (
 	"context"
+	"reflect"
+	"slices"
 	"sync"
 
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -20,14 +23,25 @@ type Memory struct {
 	seq     int64
 	known   map[string]record.Record
 	order   []string // of known, oldest first
+	// evidence is that of known ones.
+	evidence map[string]evidence.Evidence
 }
 
 // Append implements Ledger.
 func (m *Memory) Append(_ context.Context, b store.Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for id, e := range b.Evidence {
+		if m.evidence == nil {
+			m.evidence = make(map[string]evidence.Evidence)
+		}
+		m.evidence[id] = e
+	}
 	for _, r := range b.Records {
-		r = m.remember(r)
+		old, known := m.known[r.ID]
+		if r = m.remember(r); known && reflect.DeepEqual(old, r) {
+			continue
+		}
 		if c := m.waiting(r.ID); c != nil {
 			c.Record = r
 			continue
@@ -46,6 +60,7 @@ func (m *Memory) remember(r record.Record) record.Record {
 		r = record.Refine(old, r)
 	} else if m.order = append(m.order, r.ID); len(m.order) > remembered {
 		delete(m.known, m.order[0])
+		delete(m.evidence, m.order[0])
 		m.order = m.order[1:]
 	}
 	m.known[r.ID] = r
@@ -91,4 +106,47 @@ func (m *Memory) Scope(context.Context, string, string) (store.Scope, error) {
 	return store.Scope{}, nil
 }
 
-var _ Ledger = (*Memory)(nil)
+// List implements HistoryReader, for what a collector asks: the newest of a container of a
+// pod, or nothing of earlier runs.
+func (m *Memory) List(_ context.Context, q store.Query) ([]record.Record, string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []record.Record
+	for _, id := range slices.Backward(m.order) {
+		r := m.known[id]
+		if q.PodUID != "" && r.PodUID != q.PodUID || q.Container != "" && r.Container != q.Container ||
+			q.Kind != "" && r.Kind != q.Kind || q.Open && (r.Stall == nil || !r.End.IsZero()) {
+			continue
+		}
+		r.Log = nil
+		if out = append(out, r); q.Limit > 0 && len(out) == q.Limit {
+			break
+		}
+	}
+	return out, "", nil
+}
+
+// Get implements Archive.
+func (m *Memory) Get(_ context.Context, id string) (record.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r, ok := m.known[id]; ok {
+		return r.Clone(), nil
+	}
+	return record.Record{}, store.ErrNotFound
+}
+
+// Evidence implements Archive.
+func (m *Memory) Evidence(_ context.Context, id string) (evidence.Evidence, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, ok := m.evidence[id]; ok {
+		return e, nil
+	}
+	return evidence.Evidence{}, store.ErrNotFound
+}
+
+var (
+	_ Ledger  = (*Memory)(nil)
+	_ Archive = (*Memory)(nil)
+)

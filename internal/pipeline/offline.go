@@ -1,9 +1,7 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -11,23 +9,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
 )
 
-// Offline is a Sink for recorded input: everything is there already, so that each
-// record is complete when it is emitted, and nothing depends on the clock.
+// Offline is a Sink for recorded input, or for one list of a live cluster: everything is
+// there already, so that each record is complete when it is emitted, and nothing
+// depends on the clock. The stalls come from Finish.
 type Offline struct {
-	// Context bounds the reads of Owners, Events and Logs: a Sink is handed none.
+	// Context bounds the reads: a Sink is handed none.
 	Context context.Context
-	Engine  *Engine
-	Owners  OwnerResolver
-	// Events may be nil: then what only events can tell stays unknown. AsOf is when they
-	// were read.
-	Events EventReader
-	AsOf   func() time.Time
-	// Logs may be nil: then records have no log.
-	Logs LogReader
-	// Filter narrows down the pods that are looked at; nil for all.
+	// Cluster names the cluster in records; Redactor may be nil.
+	Cluster  string
+	Redactor Redactor
+	// Readers are what evidence is collected from. History is what was emitted before, if it is nil.
+	Readers Readers
+	// AsOf is the time in the input: when it was made, or how far it has been read.
+	AsOf func() time.Time
+	// Snapshot tells that every pod is shown once.
+	Snapshot bool
+	// Filter narrows down the pods that are looked at; nil for all. Pods that pass one and of which
+	// there is nothing to find are emitted too, by Finish, with a record that has no kind.
 	Filter func(*corev1.Pod) bool
 	// Emit takes each record in the order of the stops; one that comes again with the
 	// same ID replaces the earlier one.
@@ -37,48 +41,96 @@ type Offline struct {
 	Pods     int
 	Troubles []record.Missing
 
-	seen map[string]bool
-	// last holds the last stop of every container by the UID of its pod, for evidence
-	// that comes late.
-	last map[string]map[record.ContainerKey]Finding
+	engine    *Engine
+	collector *collector
+	ward      *ward
+	recents   recents
+	seen      map[string]bool
+	emitted   emitted
+	// quiet are the pods that passed the filter.
+	quiet []quietPod
+}
+
+type quietPod struct {
+	view detect.Pod
+	full func() (*corev1.Pod, error)
+}
+
+func (o *Offline) start() {
+	if o.engine != nil {
+		return
+	}
+	o.engine = NewEngine(o.Cluster, o.Redactor)
+	tracker := detect.NewStalls(o.Cluster)
+	if o.Snapshot {
+		tracker = detect.NewSnapshotStalls(o.Cluster)
+	}
+	o.ward = newWard(o.engine, tracker)
+	o.ward.absent.snapshot = o.Snapshot
+	if o.Readers.History == nil {
+		o.Readers.History = &o.emitted
+	}
+	o.collector = newCollector(o.engine, o.Readers, o.AsOf)
+	o.recents.forever = true
+	o.seen = make(map[string]bool)
 }
 
 // Replace implements Sink.
-func (o *Offline) Replace(scope string, pods []Object, _ string) {
+func (o *Offline) Replace(_ string, pods []Object, _ string) {
+	o.start()
+	// All stops first, so that each knows of those beside it.
+	var found []Finding
 	for i := range pods {
-		o.Apply(scope, pods[i])
+		if o.wanted(&pods[i]) {
+			found = append(found, o.engine.Observe(&pods[i], true, time.Time{})...)
+			o.ended(o.ward.observe(&pods[i], o.AsOf()))
+		}
 	}
+	o.found(found)
 }
 
 // Apply implements Sink.
 func (o *Offline) Apply(_ string, pod Object) {
+	o.start()
 	if !o.wanted(&pod) {
 		return
 	}
-	o.count(pod.View.UID)
-	o.emit(o.Engine.Observe(&pod, true, time.Time{}))
+	o.found(o.engine.Observe(&pod, true, time.Time{}))
+	o.ended(o.ward.observe(&pod, o.AsOf()))
+	o.stalls()
 }
 
 // Delete implements Sink.
 func (o *Offline) Delete(_ string, pod Object) {
+	o.start()
 	if !o.wanted(&pod) {
 		return
 	}
-	o.count(pod.View.UID)
-	o.emit(o.Engine.Delete(&pod, true, time.Time{}))
+	o.found(o.engine.Delete(&pod, true, time.Time{}))
+	o.ended(o.ward.gone(pod.View.UID, o.AsOf()))
 }
 
-// wanted asks the filter. Where the whole pod was not kept it is asked with its names alone.
+// wanted counts the pod and asks the filter, which gets the names alone of a pod that was not kept.
 func (o *Offline) wanted(obj *Object) bool {
-	if o.Filter == nil {
+	v := &obj.View
+	if o.Filter != nil {
+		pod, err := full(obj)
+		if err != nil || pod == nil {
+			pod = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: v.Namespace, Name: v.Name, UID: types.UID(v.UID)}}
+		}
+		if !o.Filter(pod) {
+			return false
+		}
+	}
+	if o.seen[v.UID] {
 		return true
 	}
-	pod, err := full(obj)
-	if err != nil || pod == nil {
-		v := &obj.View
-		pod = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: v.Namespace, Name: v.Name, UID: types.UID(v.UID)}}
+	o.seen[v.UID] = true
+	o.Pods++
+	if o.Filter != nil {
+		o.quiet = append(o.quiet, quietPod{*v, obj.Full})
 	}
-	return o.Filter(pod)
+	return true
 }
 
 // Progress implements Sink; a recording makes none.
@@ -91,73 +143,168 @@ func (o *Offline) Trouble(_ string, err error) {
 	}
 }
 
-func (o *Offline) count(uid string) {
-	if o.seen == nil {
-		o.seen = make(map[string]bool)
+// Node takes a node as the recording shows it.
+func (o *Offline) Node(n *corev1.Node) {
+	o.start()
+	o.collector.boots.saw(n.Name, n.Status.NodeInfo.BootID, o.AsOf())
+}
+
+// Event implements EventSink: stops whose diagnosis the event changes are emitted again.
+func (o *Offline) Event(ev *corev1.Event) {
+	o.start()
+	o.again(o.recents.about(ev))
+	switch ob := &ev.InvolvedObject; ob.Kind {
+	case "Pod":
+		o.ward.tracker.Touch(string(ob.UID), o.AsOf())
+	case "Node":
+	default:
+		o.ended(o.ward.absent.event(ev, o.AsOf()))
 	}
-	if !o.seen[uid] {
-		o.seen[uid] = true
-		o.Pods++
+	o.stalls()
+}
+
+// EventTrouble implements EventSink.
+func (o *Offline) EventTrouble(string, error) {}
+
+// Finish diagnoses what only the end of the input can tell: the stalls, and the stops that what
+// happened after them explains.
+func (o *Offline) Finish() {
+	o.start()
+	if !o.Snapshot {
+		var unsure []*recent
+		for _, r := range o.recents.order {
+			if r.Record.Diagnosis.Confidence != record.Confirmed {
+				unsure = append(unsure, r)
+			}
+		}
+		o.again(unsure)
+	}
+	o.stalls()
+	for _, q := range o.quiet {
+		if !o.emitted.pods[q.view.UID] {
+			o.Emit(o.nothing(q))
+		}
 	}
 }
 
-func (o *Offline) emit(found []Finding) {
+// nothing is the finding of a pod of which there is nothing to find.
+func (o *Offline) nothing(q quietPod) Finding {
+	ep := detect.Episode{StallKey: record.StallKey{ContainerKey: record.ContainerKey{PodUID: q.view.UID}}, Namespace: q.view.Namespace, Pod: q.view.Name}
+	pod, err := o.collector.podOf(o.Context, &ep, q.full)
+	if pod == nil {
+		pod = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ep.Namespace, Name: ep.Pod, UID: types.UID(ep.PodUID)}}
+	}
+	f := Finding{Evidence: extract.Bare(pod), Pod: pod, Record: record.Record{
+		Cluster: o.Cluster, Namespace: pod.Namespace, Pod: pod.Name, PodUID: string(pod.UID), Node: pod.Spec.NodeName,
+	}}
+	if err != nil {
+		miss(&f.Evidence, whatPod, err.Error())
+	}
+	o.collector.still(o.Context, &f)
+	return f
+}
+
+func (o *Offline) found(found []Finding) {
+	for i := range found {
+		o.collector.near.add(&found[i])
+	}
 	for i := range found {
 		f := &found[i]
-		r := &f.Record
-		o.addEvents(f)
-		workload, missing := owner(o.Context, o.Owners, f)
-		r.Workload = workload
-		if missing != nil {
-			f.miss(*missing)
+		if kept, ok := o.recents.byID[f.Record.ID]; ok {
+			carry(&kept.Finding, f)
 		}
-		if o.Logs != nil && r.Stop != nil && f.Pod != nil && r.ContainerID != "" {
-			r.Log = o.Engine.tail(o.Context, o.Logs, f)
-		}
-		o.Emit(*f)
-		if r.Stop != nil {
-			o.remember(*f)
+		o.collector.stop(o.Context, f)
+		o.recents.put(*f, time.Time{})
+		o.emit(f)
+	}
+}
+
+func (o *Offline) emit(f *Finding) {
+	o.emitted.add(f.Record)
+	o.Emit(*f)
+}
+
+// again looks at stops once more, and emits those whose diagnosis says something else.
+func (o *Offline) again(found []*recent) {
+	for _, r := range found {
+		f := r.Finding
+		before := f.Record
+		f.Record = f.Record.Clone()
+		f.Evidence = copied(f.Evidence)
+		o.collector.refresh(o.Context, &f)
+		if differs(&before, &f.Record) {
+			r.Finding = f
+			o.emit(&f)
 		}
 	}
 }
 
-func (o *Offline) addEvents(f *Finding) {
-	if o.Events == nil || !wantsEvents(f) {
+// stalls diagnoses the episodes that are due.
+func (o *Offline) stalls() {
+	now := o.AsOf()
+	if now.IsZero() && !o.Snapshot {
 		return
 	}
-	events, err := o.Events.Events(o.Context, f.Record.Namespace, f.Record.PodUID)
-	o.Engine.AddEvents(f, events, o.AsOf(), err)
-}
-
-func (o *Offline) remember(f Finding) {
-	if o.last == nil {
-		o.last = make(map[string]map[record.ContainerKey]Finding)
-	}
-	uid := f.Record.PodUID
-	if o.last[uid] == nil {
-		o.last[uid] = make(map[record.ContainerKey]Finding)
-	}
-	o.last[uid][record.ContainerKey{PodUID: uid, Type: f.Record.ContainerType, Name: f.Record.Container}] = f
-}
-
-// Late tells that there are new events about a pod: the last stop of each of its
-// containers is emitted again if they change what is known of it.
-func (o *Offline) Late(uid string) {
-	pod := o.last[uid]
-	for _, key := range slices.SortedFunc(maps.Keys(pod), byName) {
-		f := pod[key]
-		before := f.Record.Diagnosis
-		f.Record = f.Record.Clone()
-		o.addEvents(&f)
-		if after := f.Record.Diagnosis; after.Cause != before.Cause || after.Detail != before.Detail || after.Confidence != before.Confidence {
-			pod[key] = f
-			o.Emit(f)
+	due := o.ward.due(now)
+	for i := range due {
+		ep := &due[i]
+		pod, err := o.collector.podOf(o.Context, ep, o.ward.pods[ep.PodUID])
+		f := o.engine.stall(ep, pod, time.Time{})
+		if err != nil {
+			miss(&f.Evidence, whatPod, err.Error())
+		}
+		ofController(&f, o.ward.absent.ref(ep))
+		of := &f
+		if !o.collector.stall(o.Context, &f) {
+			of = nil
+		}
+		if o.ward.judged(ep, of, now) {
+			o.emit(&f)
 		}
 	}
 }
 
-func byName(a, b record.ContainerKey) int {
-	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name))
+func (o *Offline) ended(episodes []detect.Episode) {
+	for i := range episodes {
+		if r, ok := o.ward.ended(&episodes[i]); ok {
+			o.emit(&Finding{Record: r, Refined: true})
+		}
+	}
 }
 
-var _ Sink = (*Offline)(nil)
+// emitted is the history of an Offline: the newest stops of each container.
+type emitted struct {
+	byContainer map[record.ContainerKey][]record.Record
+	pods        map[string]bool
+}
+
+func (h *emitted) add(r record.Record) {
+	if h.pods == nil {
+		h.byContainer, h.pods = make(map[record.ContainerKey][]record.Record), make(map[string]bool)
+	}
+	h.pods[r.PodUID] = true
+	if r.Stop == nil {
+		return
+	}
+	r.Log = nil
+	key := record.ContainerKey{PodUID: r.PodUID, Name: r.Container}
+	of := h.byContainer[key]
+	if i := slices.IndexFunc(of, func(x record.Record) bool { return x.ID == r.ID }); i >= 0 {
+		of[i] = r
+		return
+	}
+	of = append(of, r)
+	h.byContainer[key] = of[max(0, len(of)-historyKept-1):]
+}
+
+// List implements HistoryReader for what a collector asks.
+func (h *emitted) List(_ context.Context, q store.Query) ([]record.Record, string, error) {
+	out := slices.Clone(h.byContainer[record.ContainerKey{PodUID: q.PodUID, Name: q.Container}])
+	slices.Reverse(out)
+	return out, "", nil
+}
+
+var (
+	_ Sink      = (*Offline)(nil)
+	_ EventSink = (*Offline)(nil)
+)

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -39,6 +42,14 @@ type Meter interface {
 	Captured(outcome string)
 	// Trouble tells of a scope that cannot be watched; a nil err that it can again.
 	Trouble(scope string, err error)
+	// Read tells of an attempt to read evidence, such as "node".
+	Read(what string, err error)
+	// Late tells of a finding that was to be looked at again: "changed", "same" or "dropped".
+	Late(outcome string)
+	// Stalling tells that a stall of a cause begins (1) or ends (-1).
+	Stalling(cause string, by int)
+	// Events tells how many events are kept, and of how many objects they were dropped.
+	Events(kept, dropped int)
 }
 
 // Options configure a Runtime.
@@ -51,11 +62,12 @@ type Options struct {
 	// Scopes are those that the source will hand over.
 	Scopes []string
 	Ledger Ledger
-	Owners OwnerResolver
-	// Events may be nil: then what only events can tell stays unknown.
-	Events EventReader
-	// Logs may be nil: then no log is captured.
-	Logs     LogReader
+	// Readers are what evidence is collected from. Where Events is an EventIndex of a watch,
+	// EventIndex is that one, and the Runtime is the watch's EventSink.
+	Readers    Readers
+	EventIndex *EventIndex
+	// Archive is what earlier runs recorded; may be nil: then nothing of it is gone on with.
+	Archive  Archive
 	Redactor Redactor
 	Meter    Meter
 	Logger   *slog.Logger
@@ -64,27 +76,32 @@ type Options struct {
 	// MaxPending bounds the records that wait to be stored, 20,000 if zero. A source that
 	// shows more has to wait; what it cannot show then is counted when it can again.
 	MaxPending int
-	// Workers bounds the log tails that are captured at once, 4 if zero.
+	// Workers bounds the findings that evidence is collected for at once, 4 if zero.
 	Workers int
 }
 
 // Runtime is the live pipeline: a Sink for a source, and the work behind it.
 type Runtime struct {
-	opts   Options
-	engine *Engine
+	opts      Options
+	engine    *Engine
+	collector *collector
 
 	mu      sync.Mutex
 	room    sync.Cond // pending has room again
 	scopes  map[string]*scopeState
 	pending store.Batch
-	open    map[string]record.Record // by ID: waiting for what is collected beside them
-	done    []string                 // those of open that are complete and pending
+	open    map[string]Finding // by ID: waiting for what is collected beside them
+	recents recents
+	ward    *ward
+	done    []string // those of open that are complete and pending
 	closed  bool
 	// unstored is why the last attempt to store failed, nil if it did not.
 	unstored error
 
-	wake    chan struct{}
-	collect chan Finding
+	wake   chan struct{}
+	stops  chan Finding        // to collect for
+	late   chan string         // to look at again, by ID
+	stalls chan detect.Episode // to diagnose or to end
 
 	// told is signalled when something was stored.
 	told chan struct{}
@@ -111,14 +128,20 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		o.Workers = 4
 	}
 	r := &Runtime{
-		opts:    o,
-		engine:  NewEngine(o.Cluster, o.Redactor),
-		scopes:  make(map[string]*scopeState),
-		open:    make(map[string]record.Record),
-		wake:    make(chan struct{}, 1),
-		collect: make(chan Finding, 1000),
-		told:    make(chan struct{}, 1),
+		opts:   o,
+		engine: NewEngine(o.Cluster, o.Redactor),
+		scopes: make(map[string]*scopeState),
+		open:   make(map[string]Finding),
+		wake:   make(chan struct{}, 1),
+		stops:  make(chan Finding, queued),
+		late:   make(chan string, queued),
+		stalls: make(chan detect.Episode, queued),
+		told:   make(chan struct{}, 1),
 	}
+	r.collector = newCollector(r.engine, o.Readers, o.Now)
+	r.collector.read = o.Meter.Read
+	r.ward = newWard(r.engine, detect.NewStalls(o.Cluster))
+	r.ward.count = o.Meter.Stalling
 	r.room.L = &r.mu
 	r.pending = r.emptyBatch()
 	if err := o.Ledger.Marks(ctx, o.Cluster, func(m record.Mark) bool {
@@ -126,6 +149,11 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		return true
 	}); err != nil {
 		return nil, fmt.Errorf("load the high-water marks: %w", err)
+	}
+	if o.Archive != nil {
+		if err := r.ward.seed(ctx, o.Archive, o.Cluster); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range o.Scopes {
 		sc := r.scope(name)
@@ -139,7 +167,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 }
 
 func (r *Runtime) emptyBatch() store.Batch {
-	return store.Batch{Cluster: r.opts.Cluster, Scopes: map[string]store.Scope{}}
+	return store.Batch{Cluster: r.opts.Cluster, Scopes: map[string]store.Scope{}, Evidence: map[string]evidence.Evidence{}}
 }
 
 // Replace implements Sink.
@@ -165,6 +193,7 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	for i := range pods {
 		exist[pods[i].View.UID] = true
 		r.add(pods[i].View.UID, r.engine.Observe(&pods[i], history, now))
+		r.ended(r.ward.observe(&pods[i], now))
 	}
 	var gone []string
 	r.engine.detector.Pods(func(uid, namespace, _ string) bool {
@@ -176,6 +205,7 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	slices.Sort(gone)
 	for _, uid := range gone {
 		found := r.engine.Gone(uid, now)
+		r.ended(r.ward.gone(uid, now))
 		if r.opts.Selection == "" {
 			r.add("", found)
 		} // else it may exist, and its labels no longer fit: no end is claimed
@@ -193,6 +223,9 @@ func (r *Runtime) forgetSeeds(scope string) {
 		r.engine.detector.Gone(uid)
 		r.pending.Forget = append(r.pending.Forget, uid)
 	}
+	for _, ep := range r.ward.tracker.Seeded(scope) {
+		r.ended(r.ward.gone(ep.PodUID, r.opts.Now()))
+	}
 }
 
 // Apply implements Sink.
@@ -201,6 +234,7 @@ func (r *Runtime) Apply(scope string, pod Object) {
 	defer r.mu.Unlock()
 	now := r.opts.Now()
 	r.add(pod.View.UID, r.engine.Observe(&pod, false, now))
+	r.ended(r.ward.observe(&pod, now))
 	r.seen(r.scope(scope), "", now)
 }
 
@@ -210,6 +244,7 @@ func (r *Runtime) Delete(scope string, pod Object) {
 	defer r.mu.Unlock()
 	now := r.opts.Now()
 	r.add("", r.engine.Delete(&pod, false, now))
+	r.ended(r.ward.gone(pod.View.UID, now))
 	r.pending.Forget = append(r.pending.Forget, pod.View.UID)
 	r.seen(r.scope(scope), "", now)
 }
@@ -296,12 +331,22 @@ func (r *Runtime) add(uid string, found []Finding) {
 	}
 	for i := range found {
 		f := &found[i]
-		if old, ok := r.open[f.Record.ID]; ok {
-			f.Record = record.Refine(old, f.Record)
-			r.open[f.Record.ID] = f.Record
+		r.collector.near.add(f)
+		old, collecting := r.open[f.Record.ID]
+		kept, recent := r.recents.byID[f.Record.ID]
+		switch {
+		case collecting:
+			carry(&old, f)
+			r.open[f.Record.ID] = *f
+		case recent:
+			carry(&kept.Finding, f)
+			r.engine.explain(f)
+			kept.Finding = *f
+			kept.Pod = named(f.Pod)
+			r.keep(f)
 		}
 		r.pending.Records = append(r.pending.Records, f.Record)
-		if !f.Refined {
+		if !collecting && !recent {
 			r.enqueue(*f)
 		}
 	}
@@ -329,8 +374,11 @@ func (r *Runtime) Run(ctx context.Context) error {
 	defer workers.Wait()
 	defer cancel()
 	for range r.opts.Workers {
-		workers.Go(func() { r.collector(ctx) })
+		workers.Go(func() { r.work(ctx) })
 	}
+	workers.Go(func() { r.readBoots(ctx) })
+	beat := time.NewTicker(tick)
+	defer beat.Stop()
 	heartbeat := time.NewTicker(30 * time.Second)
 	defer heartbeat.Stop()
 	for {
@@ -339,15 +387,31 @@ func (r *Runtime) Run(ctx context.Context) error {
 			r.mu.Lock()
 			r.closed = true
 			r.room.Broadcast()
+			r.keepOpen()
 			r.mu.Unlock()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
 			return r.flush(last)
 		case <-r.wake:
+		case <-beat.C:
+			r.beat()
+			continue
 		case <-heartbeat.C: // the coverage moves on although nothing stopped
 		}
 		if err := r.flush(ctx); err != nil && ctx.Err() == nil {
 			return err
+		}
+	}
+}
+
+// keepOpen stores the evidence of what is not complete, as far as it was collected. The
+// caller holds mu.
+func (r *Runtime) keepOpen() {
+	for _, id := range slices.Sorted(maps.Keys(r.open)) {
+		f := r.open[id]
+		if _, kept := r.pending.Evidence[id]; !kept {
+			r.keep(&f)
+			r.pending.Records = append(r.pending.Records, f.Record)
 		}
 	}
 }
@@ -422,6 +486,11 @@ func (r *Runtime) putBack(b store.Batch, done []string) {
 	p.Marks = append(b.Marks, p.Marks...)
 	p.Forget = append(b.Forget, p.Forget...)
 	p.Gaps = append(b.Gaps, p.Gaps...)
+	for id, e := range b.Evidence {
+		if _, ok := p.Evidence[id]; !ok {
+			p.Evidence[id] = e
+		}
+	}
 	for k, v := range b.Scopes {
 		if _, ok := p.Scopes[k]; !ok {
 			p.Scopes[k] = v
@@ -444,4 +513,7 @@ func newest(records []record.Record) []record.Record {
 	return out
 }
 
-var _ Sink = (*Runtime)(nil)
+var (
+	_ Sink      = (*Runtime)(nil)
+	_ EventSink = (*Runtime)(nil)
+)

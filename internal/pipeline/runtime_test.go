@@ -26,7 +26,7 @@ func pod(uid string, version int, s corev1.ContainerStatus) *corev1.Pod {
 	s.Name = "app"
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "pod-" + uid, UID: types.UID(uid), ResourceVersion: fmt.Sprint(version)},
-		Spec:       corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways, Containers: []corev1.Container{{Name: "app"}}},
+		Spec:       corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways, NodeName: "n1", Containers: []corev1.Container{{Name: "app"}}},
 		Status:     corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{s}},
 	}
 }
@@ -130,6 +130,10 @@ func (*meter) Pending(int)                      {}
 func (*meter) Stored(int, time.Duration, error) {}
 func (*meter) Captured(string)                  {}
 func (*meter) Trouble(string, error)            {}
+func (*meter) Read(string, error)               {}
+func (*meter) Late(string)                      {}
+func (*meter) Stalling(string, int)             {}
+func (*meter) Events(int, int)                  {}
 
 // logs answers when it is let to.
 type logs struct{ gate chan struct{} }
@@ -163,7 +167,7 @@ type rig struct {
 
 func start(t *testing.T, l *ledger, change func(*Options)) *rig {
 	t.Helper()
-	o := Options{Scopes: []string{""}, Ledger: l, Owners: owners{}, Logs: logs{}, Meter: new(meter), Logger: slog.New(slog.DiscardHandler), Now: time.Now}
+	o := Options{Scopes: []string{""}, Ledger: l, Readers: Readers{Owners: owners{}, Logs: logs{}}, Meter: new(meter), Logger: slog.New(slog.DiscardHandler), Now: time.Now}
 	if change != nil {
 		change(&o)
 	}
@@ -215,7 +219,7 @@ func (g *rig) tellings() (out []string) {
 func TestStoredBeforeItsLogIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		g := start(t, new(ledger), func(o *Options) { o.Logs = logs{gate} })
+		g := start(t, new(ledger), func(o *Options) { o.Readers.Logs = logs{gate} })
 		g.Replace("", []Object{object(pod("u", 1, running(0)))}, "1")
 		g.Apply("", object(pod("u", 2, crashed(0))))
 		synctest.Wait()
@@ -243,7 +247,7 @@ func TestStoredBeforeItsLogIsRead(t *testing.T) {
 func TestToldInOrderAndAgainWithLateEvidence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{}, 10)
-		g := start(t, new(ledger), func(o *Options) { o.Logs = logs{gate}; o.Workers = 1 })
+		g := start(t, new(ledger), func(o *Options) { o.Readers.Logs = logs{gate}; o.Workers = 1 })
 		g.Replace("", []Object{object(pod("u", 1, running(0)))}, "1")
 		g.Apply("", object(pod("u", 2, crashed(0))))
 		g.Apply("", object(pod("u", 3, crashed(1))))
@@ -272,7 +276,7 @@ func TestToldInOrderAndAgainWithLateEvidence(t *testing.T) {
 func TestRelabelledWhileCollecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		g := start(t, new(ledger), func(o *Options) { o.Logs = logs{gate} })
+		g := start(t, new(ledger), func(o *Options) { o.Readers.Logs = logs{gate} })
 		g.Replace("", []Object{object(pod("u", 1, running(0)))}, "1")
 		s := crashed(0)
 		s.State.Terminated.ExitCode = 137
@@ -294,7 +298,7 @@ func TestRelabelledWhileCollecting(t *testing.T) {
 func TestUnavailableStoreLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(ledger)
-		g := start(t, l, func(o *Options) { o.MaxPending = 5; o.Logs = nil; o.Owners = nil })
+		g := start(t, l, func(o *Options) { o.MaxPending = 5; o.Readers.Logs = nil; o.Readers.Owners = nil })
 		l.fail(fmt.Errorf("append: %w: disk full", store.ErrUnavailable))
 		g.Replace("", []Object{object(pod("u", 1, running(0)))}, "1")
 		shown := make(chan int, 100)
@@ -349,7 +353,7 @@ func TestOtherStoreErrorEndsTheRun(t *testing.T) {
 
 func TestWhatIsPendingIsStoredAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := start(t, new(ledger), func(o *Options) { o.Logs = logs{make(chan struct{})} })
+		g := start(t, new(ledger), func(o *Options) { o.Readers.Logs = logs{make(chan struct{})} })
 		g.Replace("", nil, "1")
 		g.Apply("", object(pod("u", 2, crashed(0))))
 		if err := g.stop(); err != nil {
@@ -465,7 +469,7 @@ func TestMarksOfPodsThatWentWhileAway(t *testing.T) {
 
 func TestTooManyAtOnceAreStoredWithoutLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := start(t, new(ledger), func(o *Options) { o.Logs = logs{make(chan struct{})} })
+		g := start(t, new(ledger), func(o *Options) { o.Readers.Logs = logs{make(chan struct{})} })
 		g.Replace("", nil, "1")
 		const n = 3000
 		for i := range n {

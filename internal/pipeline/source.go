@@ -8,16 +8,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
 )
 
 // Object is a pod as a source saw it.
 type Object struct {
 	View detect.Pod
-	// Full decodes the whole pod. It is called only when something stopped, and only
-	// during the Sink call that the Object was handed to. Nil means that it was not kept,
-	// which a source may do only where no container of the view has a terminated state
-	// and the pod is not being deleted.
+	// Full decodes the whole pod. It is called only when something stopped or stalls: then
+	// also after the Sink call that the Object was handed to, and from any goroutine. Nil means
+	// that it was not kept, which a source may do only where no container of the view has a
+	// terminated state, the pod is not being deleted, and it has no symptom of a stall.
 	Full func() (*corev1.Pod, error)
 }
 
@@ -65,6 +67,25 @@ type OwnerResolver interface {
 // EventReader reads the events about a pod, told by its UID. The pod itself may be gone.
 type EventReader interface {
 	Events(ctx context.Context, namespace, uid string) ([]*corev1.Event, error)
+}
+
+// NodeEventReader reads the events about a node, told by its name, whatever UID their
+// writers give it. An EventReader may implement it too.
+type NodeEventReader interface {
+	NodeEvents(ctx context.Context, name string) ([]*corev1.Event, error)
+}
+
+// HistoryReader reads what was recorded before. Every store.Store is one.
+type HistoryReader interface {
+	List(ctx context.Context, q store.Query) (records []record.Record, next string, err error)
+}
+
+// Archive reads records as a whole, with what they were diagnosed from. Every store.Store
+// is one.
+type Archive interface {
+	HistoryReader
+	Get(ctx context.Context, id string) (record.Record, error)
+	Evidence(ctx context.Context, id string) (evidence.Evidence, error)
 }
 
 // ClusterReader reads the objects beside a pod that evidence is taken from: from a live

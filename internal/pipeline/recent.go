@@ -1,0 +1,164 @@
+package pipeline
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+const (
+	// recentsKept bounds the stops for which late evidence is taken, recentFor how long.
+	recentsKept = 1000
+	recentFor   = 2 * time.Minute
+)
+
+// settleLooks are the ages at which a stop that is not confirmed is looked at once more:
+// by then what happened beside it has come to light.
+var settleLooks = [...]time.Duration{2 * time.Second, 30 * time.Second}
+
+// recents holds the newest findings with their evidence, for what comes to light later.
+type recents struct {
+	byID  map[string]*recent
+	order []*recent // the oldest first
+	// forever keeps them whatever their age: a recording has no clock.
+	forever bool
+}
+
+type recent struct {
+	Finding
+	since time.Time
+	// looks is how many of settleLooks are done, queued tells that it waits for one.
+	looks  int
+	queued bool
+}
+
+func (rs *recents) put(f Finding, now time.Time) {
+	f.Pod = named(f.Pod)
+	if r, ok := rs.byID[f.Record.ID]; ok {
+		r.Finding = f
+		return
+	}
+	if rs.byID == nil {
+		rs.byID = make(map[string]*recent)
+	}
+	r := &recent{Finding: f, since: now}
+	rs.byID[f.Record.ID] = r
+	rs.order = append(rs.order, r)
+	if len(rs.order) > recentsKept {
+		rs.drop()
+	}
+}
+
+// named returns a pod with no more than its name and owners: a whole one is too much to keep.
+func named(pod *corev1.Pod) *corev1.Pod {
+	if pod == nil {
+		return nil
+	}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Labels: pod.Labels, OwnerReferences: pod.OwnerReferences,
+	}}
+}
+
+func (rs *recents) drop() {
+	delete(rs.byID, rs.order[0].Record.ID)
+	rs.order[0] = nil
+	rs.order = rs.order[1:]
+}
+
+// expire drops what is too old.
+func (rs *recents) expire(now time.Time) {
+	for !rs.forever && len(rs.order) > 0 && now.Sub(rs.order[0].since) > recentFor {
+		rs.drop()
+	}
+}
+
+// due returns those whose next look has come.
+func (rs *recents) due(now time.Time) []*recent {
+	var out []*recent
+	for _, r := range rs.order {
+		if r.looks < len(settleLooks) && now.Sub(r.since) >= settleLooks[r.looks] {
+			r.looks++
+			if r.Record.Diagnosis.Confidence != record.Confirmed {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// about returns those whose diagnosis an event may change.
+func (rs *recents) about(ev *corev1.Event) []*recent {
+	if len(rs.order) == 0 {
+		return nil
+	}
+	o := &ev.InvolvedObject
+	var concerns func(*recent) bool
+	switch {
+	case o.Kind == "Pod":
+		concerns = func(r *recent) bool { return r.Record.PodUID == string(o.UID) }
+	case o.Kind == "Node":
+		if !tellsOfNode(ev.Reason) {
+			return nil
+		}
+		concerns = func(r *recent) bool { return r.Record.Node == o.Name }
+	case ev.Reason == "SuccessfulDelete":
+		// A ReplicaSet, StatefulSet, DaemonSet or Job names the pod that it deleted
+		// (pkg/controller/controller_utils.go DeletePod: "Deleted pod: %v").
+		concerns = func(r *recent) bool {
+			return r.Record.Namespace == o.Namespace && containsWord(ev.Message, r.Record.Pod)
+		}
+	case tellsOfOwner(ev.Reason):
+		concerns = func(r *recent) bool {
+			return r.Record.Namespace == o.Namespace && (r.Record.Workload != nil && *r.Record.Workload == record.Workload{Kind: o.Kind, Name: o.Name} ||
+				r.Evidence.Pod.Owner != nil && *r.Evidence.Pod.Owner == record.Workload{Kind: o.Kind, Name: o.Name})
+		}
+	default:
+		return nil
+	}
+	var out []*recent
+	for _, r := range rs.order {
+		if concerns(r) && (r.Record.Diagnosis.Confidence != record.Confirmed || decides(ev.Reason)) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// decides tells events that can change even what was confirmed.
+func decides(reason string) bool {
+	switch reason {
+	case "Killing", "Unhealthy", "SystemOOM", "OOMKilling", "Evicted", "SandboxChanged", "FailedPostStartHook", "Rebooted", "Preempting",
+		"Preempted", "TaintManagerEviction", "SuccessfulDelete", "ScalingReplicaSet", "Completed", "BackoffLimitExceeded", "DeadlineExceeded":
+		return true
+	}
+	return false
+}
+
+// tellsOfNode tells events about a node that explain what ended on it.
+func tellsOfNode(reason string) bool {
+	switch reason {
+	case "SystemOOM", "OOMKilling", "Rebooted", "NodeNotReady", "NodeShutdown", "Starting", "ContainerGCFailed", "EvictionThresholdMet",
+		"ContainerdStart", "ContainerRuntimeUnhealthy", "KubeletSetupFailed", "NodeAllocatableEnforced":
+		return true
+	}
+	return false
+}
+
+// tellsOfOwner tells events about a controller that explain why it deleted pods.
+func tellsOfOwner(reason string) bool {
+	switch reason {
+	case "ScalingReplicaSet", "BackoffLimitExceeded", "DeadlineExceeded", "Completed", "SuccessfulDelete", "SuccessfulRescale", "Suspended":
+		return true
+	}
+	return false
+}
+
+// containsWord tells that a message names something, and not something whose name goes on.
+func containsWord(message, name string) bool {
+	return slices.Contains(strings.FieldsFunc(message, func(c rune) bool { return c == ' ' || c == '/' || c == ',' || c == '"' }), name)
+}

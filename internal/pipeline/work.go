@@ -1,0 +1,361 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+const (
+	// collectTimeout bounds what is spent on the evidence of one finding.
+	collectTimeout = 20 * time.Second
+	// queued bounds the findings of each kind that wait to be collected for.
+	queued = 1000
+	// tick is how often stalls are looked for, and findings looked at again.
+	tick = time.Second
+	// bootsEvery is how often the nodes are read to know of their boots.
+	bootsEvery = 10 * time.Minute
+)
+
+// work collects and diagnoses what is queued until ctx ends.
+func (r *Runtime) work(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-r.stops:
+			r.within(ctx, func(ctx context.Context) { r.complete(ctx, f) })
+		case id := <-r.late:
+			r.within(ctx, func(ctx context.Context) { r.again(ctx, id) })
+		case ep := <-r.stalls:
+			r.within(ctx, func(ctx context.Context) { r.stall(ctx, &ep) })
+		}
+	}
+}
+
+func (r *Runtime) within(ctx context.Context, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+	defer cancel()
+	do(ctx)
+}
+
+// enqueue hands a finding to the collectors, or, where they are too far behind, says in
+// the record that nothing was collected: detection does not wait. The caller holds mu.
+func (r *Runtime) enqueue(f Finding) {
+	select {
+	case r.stops <- f:
+		r.open[f.Record.ID] = f
+		return
+	default:
+	}
+	last := &r.pending.Records[len(r.pending.Records)-1]
+	const why = "too many containers stopped at the same time"
+	if r.collector.wantsLog(&f) {
+		last.Log = &record.Log{Missing: "not captured: " + why}
+		r.opts.Meter.Captured("skipped")
+	}
+	if f.Record.Category != record.Lifecycle && r.opts.Readers.Events != nil {
+		miss(&f.Evidence, whatEvents, why)
+		r.engine.explain(&f)
+		last.Category, last.Diagnosis, last.WillRestart = f.Record.Category, f.Record.Diagnosis, f.Record.WillRestart
+	}
+	r.keep(&f)
+	if !f.Refined {
+		r.opts.Meter.Complete(last)
+	}
+}
+
+// complete collects what explains a stop, and stores its record again with that.
+func (r *Runtime) complete(ctx context.Context, f Finding) {
+	before := f.Record
+	f.Record = f.Record.Clone()
+	r.collector.stop(ctx, &f)
+	if f.Record.Log != nil {
+		outcome := "captured"
+		if f.Record.Log.Missing != "" {
+			outcome = "missing"
+		}
+		r.opts.Meter.Captured(outcome)
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := r.open[f.Record.ID]; now.Record.Stop != nil && relabelled(before.Stop, now.Record.Stop) {
+		newer := now
+		newer.Refined = f.Refined
+		carry(&f, &newer)
+		r.engine.explain(&newer)
+		f = newer
+	}
+	r.open[f.Record.ID] = f
+	r.done = append(r.done, f.Record.ID)
+	r.recents.put(f, r.opts.Now())
+	r.keep(&f)
+	r.pending.Records = append(r.pending.Records, f.Record)
+	if !f.Refined {
+		r.opts.Meter.Complete(&f.Record)
+	}
+	signal(r.wake)
+}
+
+// relabelled tells that the detector returned a stop again with another state.
+func relabelled(a, b *record.Stop) bool {
+	return a.Reason != b.Reason || a.ContainerID != b.ContainerID || (a.ExitCode == nil) != (b.ExitCode == nil) ||
+		a.ExitCode != nil && *a.ExitCode != *b.ExitCode || a.Message != b.Message
+}
+
+// keep stores the evidence of a finding with the next batch. Its log is that of the record.
+func (r *Runtime) keep(f *Finding) {
+	r.pending.Evidence[f.Record.ID] = WithoutLog(f.Evidence)
+}
+
+// WithoutLog returns evidence as it is stored, beside a record that has the log's lines.
+func WithoutLog(e evidence.Evidence) evidence.Evidence {
+	if e.Log != nil {
+		log := *e.Log
+		log.Lines = nil
+		e.Log = &log
+	}
+	return e
+}
+
+// WithLog returns stored evidence with the lines of its record's log.
+func WithLog(e evidence.Evidence, log *record.Log) evidence.Evidence {
+	if e.Log != nil && log != nil && len(e.Log.Lines) == 0 {
+		l := *e.Log
+		l.Lines = log.Lines
+		e.Log = &l
+	}
+	return e
+}
+
+// look queues findings to be looked at again. What does not fit is looked at no more, which
+// is counted. The caller holds mu.
+func (r *Runtime) look(found []*recent) {
+	for _, f := range found {
+		if f.queued {
+			continue
+		}
+		select {
+		case r.late <- f.Record.ID:
+			f.queued = true
+		default:
+			r.opts.Meter.Late("dropped")
+		}
+	}
+}
+
+// again looks at a stop once more, whose evidence may have grown.
+func (r *Runtime) again(ctx context.Context, id string) {
+	r.mu.Lock()
+	kept, ok := r.recents.byID[id]
+	if !ok {
+		r.mu.Unlock()
+		return
+	}
+	kept.queued = false
+	f := kept.Finding
+	r.mu.Unlock()
+
+	before := f.Record
+	f.Record = f.Record.Clone()
+	f.Evidence = copied(f.Evidence)
+	r.collector.refresh(ctx, &f)
+	if !differs(&before, &f.Record) {
+		r.opts.Meter.Late("same")
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept, ok = r.recents.byID[id]
+	if !ok || relabelled(kept.Record.Stop, before.Stop) {
+		return // it changed meanwhile, and is looked at with what it is now
+	}
+	kept.Finding = f
+	r.keep(&f)
+	r.pending.Records = append(r.pending.Records, f.Record)
+	r.opts.Meter.Late("changed")
+	signal(r.wake)
+}
+
+// copied returns evidence whose lists can be replaced or appended to, for what collects again.
+func copied(e evidence.Evidence) evidence.Evidence {
+	e.Missing = append([]record.Missing(nil), e.Missing...)
+	if e.Node != nil {
+		n := *e.Node
+		e.Node = &n
+	}
+	if e.Owner != nil {
+		o := *e.Owner
+		e.Owner = &o
+	}
+	if e.History != nil {
+		h := *e.History
+		e.History = &h
+	}
+	return e
+}
+
+// differs tells that a diagnosis says something else.
+func differs(a, b *record.Record) bool {
+	x, y := &a.Diagnosis, &b.Diagnosis
+	return x.Cause != y.Cause || x.Detail != y.Detail || x.Confidence != y.Confidence || a.Category != b.Category
+}
+
+// Event implements EventSink.
+func (r *Runtime) Event(ev *corev1.Event) {
+	if r.opts.EventIndex != nil {
+		r.opts.EventIndex.Event(ev)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.opts.Now()
+	r.recents.expire(now)
+	r.look(r.recents.about(ev))
+	switch o := &ev.InvolvedObject; o.Kind {
+	case "Pod":
+		r.ward.tracker.Touch(string(o.UID), now)
+	case "Node":
+	default:
+		if inScopes(r.opts.Scopes, o.Namespace) {
+			r.ended(r.ward.absent.event(ev, now))
+		}
+	}
+}
+
+func inScopes(scopes []string, namespace string) bool {
+	for _, s := range scopes {
+		if s == "" || s == namespace {
+			return true
+		}
+	}
+	return false
+}
+
+// EventTrouble implements EventSink.
+func (r *Runtime) EventTrouble(scope string, err error) {
+	if r.opts.EventIndex != nil {
+		r.opts.EventIndex.EventTrouble(scope, err)
+	}
+	if err != nil {
+		r.opts.Logger.Warn("cannot watch events; they are read one by one for what stops", "scope", scope, "err", err)
+	}
+}
+
+// beat does what has to be done now and then: it queues the stalls that are due and the
+// findings to look at again.
+func (r *Runtime) beat() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.opts.Now()
+	r.recents.expire(now)
+	r.look(r.recents.due(now))
+	r.ended(r.ward.absent.silent(now))
+	for _, ep := range r.ward.due(now) {
+		select {
+		case r.stalls <- ep:
+		default: // it is due again after a while
+		}
+	}
+	if r.opts.EventIndex != nil {
+		r.opts.Meter.Events(r.opts.EventIndex.Kept())
+	}
+}
+
+// stall diagnoses an episode, and records it if it is a stall; one that has ended is
+// recorded with its end.
+func (r *Runtime) stall(ctx context.Context, ep *detect.Episode) {
+	if !ep.End.IsZero() {
+		r.endedUnknown(ctx, ep)
+		return
+	}
+	r.mu.Lock()
+	full := r.ward.pods[ep.PodUID]
+	ref := r.ward.absent.ref(ep)
+	r.mu.Unlock()
+	pod, err := r.collector.podOf(ctx, ep, full)
+	f := r.engine.stall(ep, pod, r.opts.Now())
+	if err != nil {
+		miss(&f.Evidence, whatPod, err.Error())
+	}
+	ofController(&f, ref)
+	found := r.collector.stall(ctx, &f)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := &f
+	if !found {
+		of = nil
+	}
+	_, known := r.ward.open[ep.StallKey]
+	if !r.ward.judged(ep, of, r.opts.Now()) {
+		return
+	}
+	r.keep(&f)
+	r.pending.Records = append(r.pending.Records, f.Record)
+	if !known {
+		r.opts.Meter.Complete(&f.Record)
+	}
+	signal(r.wake)
+}
+
+// ended records the ends of stalls. The caller holds mu.
+func (r *Runtime) ended(episodes []detect.Episode) {
+	for i := range episodes {
+		rec, ok := r.ward.ended(&episodes[i])
+		if !ok {
+			select {
+			case r.stalls <- episodes[i]: // its record is read from the history
+			default:
+				r.opts.Meter.Late("dropped")
+			}
+			continue
+		}
+		r.pending.Records = append(r.pending.Records, rec)
+		signal(r.wake)
+	}
+}
+
+// endedUnknown records the end of a stall whose record is not at hand.
+func (r *Runtime) endedUnknown(ctx context.Context, ep *detect.Episode) {
+	if r.opts.Archive == nil {
+		return
+	}
+	rec, err := r.opts.Archive.Get(ctx, ep.ID())
+	if err != nil {
+		r.opts.Logger.Warn("cannot record the end of a stall", "namespace", ep.Namespace, "pod", ep.Pod, "err", err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending.Records = append(r.pending.Records, withEnd(rec, ep.End))
+	signal(r.wake)
+}
+
+// readBoots reads the nodes now and then, to know of a container that ends whether its node was
+// booted meanwhile.
+func (r *Runtime) readBoots(ctx context.Context) {
+	if r.opts.Readers.Cluster == nil {
+		return
+	}
+	every := time.NewTicker(bootsEvery)
+	defer every.Stop()
+	for {
+		nodes, err := r.opts.Readers.Cluster.Nodes(ctx)
+		r.opts.Meter.Read(whatScheduling, err)
+		now := r.opts.Now()
+		for _, n := range nodes {
+			r.collector.boots.saw(n.Name, n.Status.NodeInfo.BootID, now)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
