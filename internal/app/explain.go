@@ -84,12 +84,31 @@ func (s Subject) Has(f *pipeline.Finding) bool {
 	if owner != nil && canonical(strings.ToLower(owner.Kind)) == s.Kind && owner.Name == s.Name {
 		return true
 	}
+	if owner != nil && s.names(owner, f.Evidence.Pod.Labels) {
+		return true
+	}
 	if e := f.Evidence.Owner; e != nil {
 		for _, c := range e.Chain {
 			if canonical(strings.ToLower(c.Kind)) == s.Kind && c.Name == s.Name {
 				return true
 			}
 		}
+	}
+	return false
+}
+
+// names tells, where the objects between were not read, what their names tell: a
+// Deployment's ReplicaSet has its name and the hash of the template, a CronJob's Job its name
+// and the minute.
+func (s Subject) names(owner *record.Workload, labels map[string]string) bool {
+	rest, ok := strings.CutPrefix(owner.Name, s.Name+"-")
+	switch {
+	case !ok || rest == "":
+		return false
+	case s.Kind == "deployment":
+		return owner.Kind == "ReplicaSet" && rest == labels["pod-template-hash"]
+	case s.Kind == "cronjob":
+		return owner.Kind == "Job" && strings.Trim(rest, "0123456789") == ""
 	}
 	return false
 }
@@ -153,7 +172,7 @@ func Newest(found []pipeline.Finding) []pipeline.Finding {
 	}
 	newest := make(map[key]pipeline.Finding)
 	var out []pipeline.Finding
-	for _, f := range found {
+	for _, f := range latest(found) {
 		r := &f.Record
 		if r.Stall != nil && r.End.IsZero() {
 			out = append(out, f)
@@ -181,6 +200,25 @@ func Newest(found []pipeline.Finding) []pipeline.Finding {
 	return out
 }
 
+// latest leaves out what says that a pod is there of which there is nothing to find, and
+// of those with one ID all but the last, which replaces the earlier ones.
+func latest(found []pipeline.Finding) []pipeline.Finding {
+	at := make(map[string]int)
+	var out []pipeline.Finding
+	for _, f := range found {
+		if f.Record.Kind == "" {
+			continue
+		}
+		if i, ok := at[f.Record.ID]; ok {
+			out[i] = f
+			continue
+		}
+		at[f.Record.ID] = len(out)
+		out = append(out, f)
+	}
+	return out
+}
+
 func later(a, b *record.Record) bool {
 	if a.Stop != nil && b.Stop != nil && a.Epoch == b.Epoch && a.Ordinal != b.Ordinal {
 		return a.Ordinal > b.Ordinal
@@ -192,6 +230,7 @@ func later(a, b *record.Record) bool {
 func Restart(found []pipeline.Finding, n int) (pipeline.Finding, error) {
 	var seen []string
 	var best *pipeline.Finding
+	found = latest(found)
 	for i := range found {
 		r := &found[i].Record
 		if r.Stop == nil {
@@ -292,6 +331,7 @@ func countCauses(causes []string) []printer.CauseCount {
 // WithID returns the finding whose ID begins so.
 func WithID(found []pipeline.Finding, id string) []pipeline.Finding {
 	var out []pipeline.Finding
+	found = latest(found)
 	for i := range found {
 		if strings.HasPrefix(found[i].Record.ID, id) {
 			out = append(out, found[i])

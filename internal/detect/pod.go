@@ -46,15 +46,14 @@ type Container struct {
 	Name         string
 	Type         record.ContainerType
 	RestartCount int32
-	// ContainerID is that of the newest instance; empty where the kubelet knows none.
-	ContainerID string
-	// Running is true for state.running; StartedAt is its start.
-	Running   bool
-	StartedAt time.Time
-	// BackOff is true while the container waits in CrashLoopBackOff.
-	BackOff bool
+	// Running is true for state.running, and BackOff while the container waits in CrashLoopBackOff.
+	Running, BackOff bool
 	// Ready and Started are as in the status; Started is false where it is not told.
 	Ready, Started bool
+	// ContainerID is that of the newest instance; empty where the kubelet knows none.
+	ContainerID string
+	// StartedAt is the start of state.running.
+	StartedAt time.Time
 	// Waiting is the reason of state.waiting, WaitingSum what WaitingSum gives for its message.
 	Waiting    string
 	WaitingSum uint64

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -36,7 +37,7 @@ func Stalled(e *evidence.Evidence) (Finding, bool) {
 		Alternatives: a.alternatives,
 		RuledOut:     a.ruledOut,
 		Missing:      joinMissing(a.missing, e.Missing),
-		Next:         a.next,
+		Next:         sentences(a.next),
 		RulesVersion: RulesVersion,
 	}}, true
 }
@@ -251,19 +252,43 @@ func lostEvents(e *evidence.Evidence, would string) record.Missing {
 // plain matches words that no shell changes.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
 
-// kubectl writes a command line whose words a shell takes as they are.
+// kubectl writes a command line whose words a shell takes as they are. It is empty where
+// a word is not one that the API accepts as a name, or that would be taken for an option.
 func kubectl(words ...string) string {
 	var b strings.Builder
 	b.WriteString("kubectl")
 	for _, w := range words {
-		b.WriteByte(' ')
-		if plain.MatchString(w) {
-			b.WriteString(w)
-		} else {
-			b.WriteString("'" + strings.ReplaceAll(w, "'", `'\''`) + "'")
+		switch {
+		case w == "", strings.ContainsFunc(w, unicode.IsControl), w[0] == '-' && !isOption(w):
+			return ""
+		case plain.MatchString(w):
+			b.WriteString(" " + w)
+		default:
+			b.WriteString(" '" + strings.ReplaceAll(w, "'", `'\''`) + "'")
 		}
 	}
 	return b.String()
+}
+
+// isOption tells the options that next steps use.
+func isOption(w string) bool {
+	switch w {
+	case "-n", "-A", "-c", "-l", "-o", "--for", "--field-selector", "--show-labels", "--grace-period=0", "--force":
+		return true
+	}
+	return false
+}
+
+// sentences ends each step as a sentence, and leaves out what says the same.
+func sentences(list []record.NextStep) []record.NextStep {
+	var out []record.NextStep
+	for _, n := range list {
+		n.Text = strings.TrimSuffix(n.Text, ".") + "."
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // step is a next step with a command in the pod's namespace.

@@ -116,10 +116,10 @@ func (a *stallAnswer) nonRoot(e *evidence.Evidence, text string) {
 	a.cause = "run_as_non_root"
 	c := &e.Container
 	if c.RunAsNonRoot != nil {
-		a.evidence = append(a.evidence, specEvidence(e, specPath(c)+".securityContext.runAsNonRoot", fmt.Sprint(*c.RunAsNonRoot)))
+		a.evidence = append(a.evidence, specEvidence(e, "securityContext.runAsNonRoot of the container or its pod", fmt.Sprint(*c.RunAsNonRoot)))
 	}
 	if c.RunAsUser != nil {
-		a.evidence = append(a.evidence, specEvidence(e, specPath(c)+".securityContext.runAsUser", fmt.Sprint(*c.RunAsUser)))
+		a.evidence = append(a.evidence, specEvidence(e, "securityContext.runAsUser of the container or its pod", fmt.Sprint(*c.RunAsUser)))
 	}
 	switch m := rootUser.FindStringSubmatch(text); {
 	case m != nil:

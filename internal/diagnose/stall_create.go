@@ -22,8 +22,10 @@ var (
 func createStall(e *evidence.Evidence) *stallAnswer {
 	c := &e.Container
 	switch c.WaitingReason {
-	case "CrashLoopBackOff", "PostStartHookError", "":
+	case "CrashLoopBackOff", "PostStartHookError", "RestartingAllContainers":
 		return nil // its stops tell
+	case "":
+		return created(e)
 	case "RunContainerError":
 		// A start that failed is a stop of its own, with the runtime's text.
 		for _, t := range []*evidence.Ended{c.Ended, c.LastEnded} {
@@ -91,4 +93,25 @@ func (a *stallAnswer) create(e *evidence.Evidence, text string) {
 	}
 	a.summary = fmt.Sprintf("The container runtime refused to create the container: %s.", last(text))
 	a.next = []record.NextStep{step(e, "See the pod's spec and events", "describe", "pod", e.Pod.Name)}
+}
+
+// created: the runtime has the container, and it is neither running nor ended
+// (pkg/kubelet/kubelet_pods.go convertContainerStatusToAPI leaves the reason empty).
+func created(e *evidence.Evidence) *stallAnswer {
+	c := &e.Container
+	if c.State != "waiting" || young(e, startRace) {
+		return nil
+	}
+	if node := troubleOfNode(e); node.silent() {
+		return nodeLost(e, node)
+	}
+	return &stallAnswer{
+		cause:        "container_create_failed",
+		detail:       "not_started",
+		confidence:   record.Likely,
+		summary:      fmt.Sprintf("The container %s was created%s and has neither started nor failed: the node's runtime is slow or stuck.", c.Name, either(stallBegin(e).IsZero(), "", " (it waits"+forHow(e, stallBegin(e))+")")),
+		evidence:     []record.Evidence{statusEvidence(e)(containerPath(c)+".state", "waiting, without a reason")},
+		alternatives: []record.Alternative{{Cause: "node_lost", Why: "the kubelet may have lost the runtime, or the API server"}},
+		next:         nodeSteps(e),
+	}
 }

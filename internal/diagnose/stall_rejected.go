@@ -51,6 +51,7 @@ func Rejected(e *evidence.Evidence) Finding {
 	} else {
 		d.Next = append(d.Next, record.NextStep{Text: "A rejected pod is never tried again, and no controller replaces this one: delete it and create it anew", Command: kubectl("delete", "pod", e.Pod.Name, "-n", e.Pod.Namespace)})
 	}
+	d.Next = sentences(d.Next)
 	return f
 }
 

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
@@ -88,16 +89,18 @@ func goesOn(e *evidence.Evidence) bool {
 	}) != nil
 }
 
-// pulling returns the event of a pull that has not ended, nil where there is none. The
-// kubelet pulls for one container of a pod after the other.
+// pulling returns the event of a pull that has not ended, nil where there is none.
 func pulling(e *evidence.Evidence) *evidence.Event {
-	ev := newest(e.Events, func(ev *evidence.Event) bool {
-		return about(e, ev) != "" && (ev.Reason == "Pulling" || ev.Reason == "Pulled" || ev.Reason == "Failed" || ev.Reason == "Started" || ev.Reason == "Created")
+	return newest(e.Events, func(ev *evidence.Event) bool {
+		if ev.Reason != "Pulling" {
+			return false
+		}
+		name := about(e, ev)
+		return name != "" && newest(e.Events, func(after *evidence.Event) bool {
+			return about(e, after) == name && !after.Last.Before(ev.Last) &&
+				slices.Contains([]string{"Pulled", "Failed", "Created", "Started", "BackOff"}, after.Reason)
+		}) == nil
 	})
-	if ev == nil || ev.Reason != "Pulling" {
-		return nil
-	}
-	return ev
 }
 
 // unexplained is the answer for a pod that is not got ready, and nothing says why.
@@ -117,6 +120,11 @@ func unexplained(e *evidence.Evidence) *stallAnswer {
 	}
 	if c := condition(e.Pod.Conditions, "PodReadyToStartContainers"); c != nil {
 		a.evidence = append(a.evidence, quoteCondition(e, c)...)
+	}
+	if e.Container.Name != "" {
+		a.summary = fmt.Sprintf("The container %s was not tried%s, although others of the pod were; nothing says why.", e.Container.Name, forHow(e, stallBegin(e)))
+		a.evidence = append(a.evidence, quoteWaiting(e)...)
+		a.alternatives = []record.Alternative{{Cause: "image_pull_failed", Why: "its image may still be being pulled, and the event of that forgotten"}}
 	}
 	if hook := hooking(e); hook != "" {
 		a.summary = fmt.Sprintf("The container %s was started%s, and its postStart hook seems not to have returned: the kubelet starts nothing else before it does.", hook, forHow(e, stallBegin(e)))
@@ -138,17 +146,20 @@ func unexplained(e *evidence.Evidence) *stallAnswer {
 // hooking names a container with a postStart hook that was started and says no more: while
 // the hook runs, the status of the pod stays as it was (kuberuntime_container.go startContainer).
 func hooking(e *evidence.Evidence) string {
-	ev := newest(e.Events, func(ev *evidence.Event) bool { return about(e, ev) != "" })
-	if ev == nil || ev.Reason != "Started" {
-		return ""
+	runs := func(c *evidence.Container) bool {
+		if c.Name == "" || c.PostStart == nil || c.State == "running" {
+			return false
+		}
+		of := func(ev *evidence.Event) bool { return about(e, ev) == c.Name }
+		started := newest(e.Events, func(ev *evidence.Event) bool { return of(ev) && ev.Reason == "Started" })
+		return started != nil && newest(e.Events, func(ev *evidence.Event) bool { return of(ev) && ev.Last.After(started.Last) }) == nil
 	}
-	name := about(e, ev)
-	if e.Container.Name == name && e.Container.PostStart != nil {
-		return name
+	if runs(&e.Container) {
+		return e.Container.Name
 	}
 	for i := range e.Others {
-		if c := &e.Others[i]; c.Name == name && c.PostStart != nil {
-			return name
+		if runs(&e.Others[i]) {
+			return e.Others[i].Name
 		}
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -21,11 +22,25 @@ var (
 	missingInKeys = regexp.MustCompile(`references non-existent (secret|config) key: (\S+)`)
 )
 
+// serialStart is how long a container may wait for others of its pod.
+const serialStart = 5 * time.Minute
+
 // preparing explains a pod that has a node, and no container that was tried.
 func preparing(e *evidence.Evidence) *stallAnswer {
 	node := troubleOfNode(e)
 	if node.silent() && node.confidence == record.Confirmed {
 		return nodeLost(e, node)
+	}
+	if e.Container.Name != "" {
+		// Others of the pod were tried: its volumes and its sandbox are there. The kubelet
+		// tries one container after the other, and pulls the image of one at a time.
+		switch {
+		case node != nil:
+			return nodeLost(e, node)
+		case goesOn(e), hooking(e) == "" && young(e, serialStart):
+			return nil
+		}
+		return unexplained(e)
 	}
 	ev := blocker(e)
 	switch {

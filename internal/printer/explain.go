@@ -138,6 +138,9 @@ func hang(s string, first, width int) []string {
 func (p *page) header(like []record.Record) {
 	r := p.r
 	first := []string{r.Pod}
+	if r.Pod == "" { // the pod that could not be made
+		first[0] = Workload(r)
+	}
 	if r.Container != "" {
 		kind := "container "
 		if r.ContainerType != record.App && r.ContainerType != "" {
@@ -153,7 +156,7 @@ func (p *page) header(like []record.Record) {
 		p.b.WriteString(p.bold(l) + "\n")
 	}
 	second := []string{"namespace " + r.Namespace}
-	if r.Workload != nil && r.Workload.Kind != "Pod" {
+	if r.Workload != nil && r.Workload.Kind != "Pod" && r.Pod != "" {
 		second = append(second, Workload(r))
 	}
 	second = append(second, p.end()...)

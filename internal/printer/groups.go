@@ -48,7 +48,9 @@ func GroupBy(records []record.Record) []Group {
 		g.Newest = g.Findings[0]
 		pods := make(map[string]bool)
 		for _, r := range g.Findings {
-			pods[r.PodUID+"/"+r.Pod] = true
+			if r.Pod != "" {
+				pods[r.PodUID+"/"+r.Pod] = true
+			}
 		}
 		g.Pods = len(pods)
 		out = append(out, *g)

@@ -5,6 +5,8 @@ import "strings"
 // programClass knows what goes wrong inside a program.
 func programClass(w, low string) string {
 	switch w {
+	case "unhandledpromiserejection":
+		return when(strings.HasPrefix(low, "[unhandledpromiserejection: "), "exception")
 	case "libraries":
 		return when(strings.Contains(low, "error while loading shared libraries"), "missing_library")
 	case "object":

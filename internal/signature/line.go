@@ -134,6 +134,9 @@ func head(line string) (string, level) {
 	if text, l, ok := klogHead(line); ok {
 		return text, l
 	}
+	if strings.HasPrefix(line, "FATAL ERROR: ") {
+		return line, levelFatal // of node, whose word it is
+	}
 	rest, found := line, levelNone
 	dropped := false
 	bracket := false

@@ -7,7 +7,10 @@
 // survived, a mention in passing and a value in a setting are no reason.
 package signature
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Signature is what the last words of a program say.
 type Signature struct {
@@ -121,76 +124,70 @@ func choose(all []candidate) *candidate {
 	if !won.general {
 		return &won
 	}
-	// "Cannot start" says that it ended; "connection refused" right before it says why.
-	for i := best - 1; i >= 0; i-- {
-		c := &all[i]
-		if c.after-won.after > near {
+	// "Cannot start" says that it ended; "connection refused" right before it says why,
+	// and so does what a supervisor adds right after it.
+	for i := best + 1; i < len(all) && won.after-all[i].after <= near; i++ {
+		if why := &all[i]; !why.general && why.strength >= errorLine {
+			won.explain(why)
+			return &won
+		}
+	}
+	for i := best - 1; i >= 0 && all[i].after-won.after <= near; i-- {
+		if why := &all[i]; !why.general && why.strength >= plainLine {
+			won.explain(why)
 			break
 		}
-		if c.general || c.strength < plainLine {
-			continue
-		}
-		won.sig.Class, won.sig.Line, won.sig.Index = c.sig.Class, c.sig.Line, c.sig.Index
-		if won.sig.Language == "" {
-			won.sig.Language, won.sig.Type, won.sig.Frames = c.sig.Language, c.sig.Type, c.sig.Frames
-		}
-		break
 	}
 	return &won
 }
 
+// explain takes the class and the line from what says why; the trace stays.
+func (c *candidate) explain(why *candidate) {
+	c.sig.Class, c.sig.Line, c.sig.Index = why.sig.Class, why.sig.Line, why.sig.Index
+	if c.sig.Language == "" {
+		c.sig.Language, c.sig.Type, c.sig.Frames = why.sig.Language, why.sig.Type, why.sig.Frames
+	}
+}
+
 // candidates returns what may be the reason, in the order of the log.
 func candidates(entries []entry) []candidate {
-	var all []candidate
-	var places []int // of the last entry of each candidate
-	quiet := make([]bool, len(entries))
+	var traces []candidate
+	var ends []int // of the traces
 	for i := 0; i < len(entries); i++ {
 		t, ok := traceAt(entries, i)
 		if !ok {
 			continue
 		}
 		for j := t.from; j < t.to; j++ {
-			quiet[j], entries[j].taken = true, true
+			entries[j].taken = true
 		}
-		all, places = append(all, t.candidate(entries)), append(places, t.to-1)
+		traces, ends = append(traces, t.candidate(entries)), append(ends, t.to-1)
 		i = max(i, t.to-1)
 	}
-	traces := len(all)
-	for i := range entries {
+	// From the end: what was said before enough else no longer counts, and is not looked at.
+	var all []candidate
+	later, next := 0, len(traces)-1
+	for i := len(entries) - 1; i >= 0; i-- {
 		e := &entries[i]
-		if e.taken {
+		if next >= 0 && ends[next] == i {
+			c := traces[next]
+			c.after = later
+			all = append(all, c)
+			next--
+		}
+		if e.taken || later >= (fatalLine-tooWeak)/perLater {
 			continue
 		}
-		if isNoise(e) {
-			quiet[i] = true
-		}
 		if c, ok := lineCandidate(entries, i); ok {
-			all, places = append(all, c), append(places, i)
+			c.after = later
+			all = append(all, c)
 		}
-	}
-	// Both were found in the order of the log: merge them, and count what came later.
-	later := 0
-	after := make([]int, len(entries))
-	for i := len(entries) - 1; i >= 0; i-- {
-		after[i] = later
-		if !quiet[i] {
+		if !isNoise(e) {
 			later++
 		}
 	}
-	out := make([]candidate, 0, len(all))
-	for t, l := 0, traces; t < traces || l < len(all); {
-		pick := t
-		if t >= traces || l < len(all) && places[l] < places[t] {
-			pick = l
-			l++
-		} else {
-			t++
-		}
-		c := all[pick]
-		c.after = after[places[pick]]
-		out = append(out, c)
-	}
-	return out
+	slices.Reverse(all)
+	return all
 }
 
 // lineCandidate returns what a single line says.

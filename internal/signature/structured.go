@@ -99,7 +99,7 @@ func (f *fields) set(where, name, value string) {
 		}
 	case "err", "error", "exc", "cause":
 		keep(&f.err)
-	case "exception", "stack", "stacktrace", "stack_trace", "error.stack_trace", "exc_info", "traceback", "@x", "errorverbose", "error.stack":
+	case "exception", "stack", "stacktrace", "stack_trace", "error.stack_trace", "exc_info", "traceback", "@x", "errorverbose", "extendedstacktrace", "error.stack":
 		if strings.Contains(value, "\n") {
 			keep(&f.stack)
 		} else {

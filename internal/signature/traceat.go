@@ -132,6 +132,7 @@ func (t *trace) readAt(entries []entry, head int) {
 			t.links[depth].context += s + " "
 		case t.language == "node" && (strings.HasPrefix(s, "Node.js v") || strings.HasPrefix(s, "Emitted '")):
 			t.ends = t.ends || strings.HasPrefix(s, "Node.js v")
+			suppressed = true // of who emitted it
 			t.to = j + 1
 			continue
 		case text != "" && (text[0] == ' ' || text[0] == '\t') && !entries[j].own && missed < 3, entries[j].part && missed < 3, len(byLink[depth]) == 0 && !entries[j].own && missed < 12:
@@ -219,7 +220,7 @@ func atLanguage(text string) string {
 
 // atFrame reads a frame, without its "at".
 func atFrame(s, language string) (Frame, bool) {
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(strings.TrimSuffix(s, "{"))
 	open := strings.LastIndex(s, "(")
 	switch language {
 	case "java":

@@ -115,7 +115,7 @@ func Decode(data []byte, p *detect.Pod) error {
 // into p, of which nothing remains.
 func (p *Pod) Unmarshal(data []byte) error {
 	*p = Pod{}
-	d := decoder{view: &p.View}
+	var d decoder
 	if err := d.pod(data, p); err != nil {
 		return fmt.Errorf("decode pod: %w", err)
 	}
@@ -126,8 +126,9 @@ func (p *Pod) Unmarshal(data []byte) error {
 type decoder struct {
 	phase, message []byte
 	policy         []byte
-	// view is what is filled in.
-	view *detect.Pod
+	// assigned and gated are those of the view; of conditions, only the conditions are used.
+	assigned, gated bool
+	conditions      detect.Pod
 	// sidecars are the names of the init containers that run as sidecars.
 	sidecars [][]byte
 	// n counts the statuses of each list.
@@ -163,6 +164,8 @@ func (d *decoder) pod(data []byte, p *Pod) error {
 	if f.err != nil {
 		return f.err
 	}
+	p.View.Assigned, p.View.Gated = d.assigned, d.gated
+	p.View.Scheduled, p.View.Initialized, p.View.Ready = d.conditions.Scheduled, d.conditions.Initialized, d.conditions.Ready
 	p.View.Restarts = string(d.policy) == policyAlways
 	p.View.ResourceVersion = detect.ParseResourceVersion(p.ResourceVersion)
 	p.View.Finished = string(d.phase) == phaseSucceeded || string(d.phase) == phaseFailed
@@ -226,12 +229,12 @@ func (d *decoder) spec(data []byte) error {
 		case specRestartPolicy:
 			err = f.bytes(&d.policy)
 		case specNodeName:
-			d.view.Assigned = f.lo < f.hi
+			d.assigned = f.lo < f.hi
 			err = f.expect(typeBytes)
 		case specInitContainers:
 			err = f.message(d.initContainer)
 		case specSchedulingGates:
-			d.view.Gated = true
+			d.gated = true
 			err = f.expect(typeBytes)
 		}
 		if err != nil {
@@ -308,7 +311,7 @@ func (d *decoder) condition(data []byte) error {
 			return err
 		}
 	}
-	if to := d.view.Condition(string(typ)); to != nil {
+	if to := d.conditions.Condition(string(typ)); to != nil {
 		*to = detect.NewCondition(status, reason, message, transition)
 	}
 	return f.err

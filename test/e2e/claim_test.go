@@ -217,7 +217,7 @@ func judgeClaims(claims []claim, list []record.Record) (outcomes []outcome, stra
 
 // stallPatience is how long a stall may take to be told: what holds up every pod that
 // starts becomes a stall only when it lasts.
-const stallPatience = 100 * time.Second
+const stallPatience = 160 * time.Second
 
 // compare waits until what is recorded is what is true, and complains about what is not.
 // The truths of a scenario that has failed already prove nothing.

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +18,9 @@ import (
 // disruptionScenarios are what the cluster does to pods that are well.
 func disruptionScenarios() []scenario {
 	return []scenario{
-		{name: "storage-limit-of-container", needsNode: true, truth: []claim{failure("hog/main", "writes 8 MiB, and its limit of ephemeral storage is 1 MiB", "storage_limit_eviction", "*", proven)}, run: func(s *space) {
+		{name: "storage-limit-of-container", needsNode: true, truth: []claim{failure("hog/main", "writes 8 MiB, and its limit of ephemeral storage is 1 MiB", "storage_limit_eviction", "*", proven),
+			failure("hog/beside", "the other container of its pod exceeded its limit of ephemeral storage", "storage_limit_eviction", "*", proven),
+		}, run: func(s *space) {
 			c := misbehave("main", "term-exit", "143", "write", "/tmp/file", "8388608", "forever")
 			c.Resources.Limits = corev1.ResourceList{corev1.ResourceEphemeralStorage: quantity("1Mi")}
 			s.create(newPod("hog", c, steady("beside")), newPod("beside", steady("main")))
@@ -91,6 +94,29 @@ func (s *space) evict(pod string) {
 func lostScenarios() []scenario {
 	const lost = "no kubelet ran for longer than the grace period of the node"
 	return []scenario{
+		{name: "node-pressure", needsNode: true, truth: []claim{
+			disruption("hog/main", "it filled the disk of the node", "node_pressure_eviction", "ephemeral-storage|disk|nodefs", proven),
+			stalled("late", "bound to a node by nodeName that has disk pressure", "admission_rejected", "*", proven).maybe(),
+		}, run: func(s *space) {
+			s.create(newPod("beside", steady("main")))
+			s.untilRunning("beside")
+			p := newPod("hog", misbehave("main", "term-exit", "143", "write", "/full/file", "225443840", "forever"))
+			s.create(mounted(p, corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}, corev1.VolumeMount{Name: "full", MountPath: "/full"}))
+			s.untilPod("hog", "is evicted", func(p *corev1.Pod) bool { return p.Status.Reason == "Evicted" })
+			s.create(changed(newPod("late", steady("main")), func(p *corev1.PodSpec) { p.NodeName = s.anyNode() }))
+			s.untilStops("hog", "main", 1)
+			s.untilPod("late", "is refused, or runs", func(p *corev1.Pod) bool { return p.Status.Phase != corev1.PodPending })
+			s.noStops("beside", "main")
+			s.until("the node has no disk pressure", func() (bool, string) {
+				n, err := s.kube.CoreV1().Nodes().Get(s.ctx, s.anyNode(), metav1.GetOptions{})
+				if err != nil {
+					return false, err.Error()
+				}
+				return !slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+					return c.Type == corev1.NodeDiskPressure && c.Status == corev1.ConditionTrue
+				}), "it has"
+			})
+		}},
 		{name: "node-lost", needsNode: true, truth: append(crowdTruths(),
 			stalled("steady-1", lost, "node_lost", "*", proven).in(record.Disruption),
 			stalled("steady-2", lost, "node_lost", "*", proven).in(record.Disruption),

@@ -50,7 +50,6 @@ func probeKindScenarios() []scenario {
 	tcp := func(port int32) *corev1.Probe {
 		return &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(port)}}, PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 2}
 	}
-	slow := shell("slow", "sleep 10")
 	return provocations(
 		live("liveness-refused", "nobody listens where the probe connects", "refused", obeys(), tcp(8080)),
 		live("liveness-http-refused", "nobody listens where the probe asks", "refused", obeys(), httpProbe(8080)),
@@ -89,12 +88,6 @@ func probeKindScenarios() []scenario {
 			})), stops: 2,
 		},
 		provocation{
-			name: "init-hangs", truth: []claim{stalled("stuck/slow", "an init container that runs and runs", "init_not_finished", "*", fair)},
-			pods: []*corev1.Pod{withInit(newPod("stuck", steady("main")), with(slow, func(c *corev1.Container) {
-				c.Command = []string{"sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.2; done"}
-			}))},
-		},
-		provocation{
 			name: "readiness-fails", truth: []claim{stalled("web/main", "the readiness probe gets 503 for ever", "readiness_probe", "http_503", fair)},
 			pods: one("web", with(misbehave("main", "listen", ":8080", "ready-after", "10m", "forever"), func(c *corev1.Container) {
 				c.ReadinessProbe = httpProbe(8080)
@@ -110,6 +103,16 @@ func probeKindScenarios() []scenario {
 			pods: []*corev1.Pod{changed(newPod("web", steady("main")), func(p *corev1.PodSpec) {
 				p.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "whyrestart.test/registered"}}
 			})},
+		},
+	)
+}
+
+// slowestScenarios are stalls that count as such only after minutes.
+func slowestScenarios() []scenario {
+	return provocations(
+		provocation{
+			name: "init-hangs", truth: []claim{stalled("stuck/slow", "an init container that runs and runs", "init_not_finished", "*", fair)},
+			pods: []*corev1.Pod{withInit(newPod("stuck", steady("main")), shell("slow", "trap 'exit 0' TERM; while :; do sleep 0.2; done"))},
 		},
 	)
 }

@@ -196,11 +196,16 @@ func (s *space) stalls(pod, container string) []record.Record {
 // is found when the truth is compared.
 func (s *space) untilStalls(pod, container string, n int) {
 	s.t.Helper()
-	deadline := time.Now().Add(stallPatience)
-	s.until(fmt.Sprintf("%d stalls of %s/%s are recorded", n, pod, container), func() (bool, string) {
-		found := len(s.stalls(pod, container))
-		return found >= n || time.Now().After(deadline), fmt.Sprintf("%d are", found)
-	})
+	for deadline := time.Now().Add(stallPatience); len(s.stalls(pod, container)) < n && time.Now().Before(deadline); {
+		rung := s.changed.rung()
+		select {
+		case <-rung:
+		case <-time.After(time.Second):
+		case <-s.ctx.Done():
+			s.t.Fatal(s.ctx.Err())
+		}
+		<-time.After(50 * time.Millisecond)
+	}
 }
 
 // expect is what a record must say; what is empty is not looked at.

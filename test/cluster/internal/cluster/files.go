@@ -90,10 +90,11 @@ syncFrequency: 10s
 nodeStatusUpdateFrequency: 4s
 nodeStatusReportFrequency: 10s
 nodeLeaseDurationSeconds: 8
-# Nothing is evicted or collected because the machine happens to be full.
+# Nothing is evicted or collected because the machine happens to be full; the disk of
+# the node is one of its own.
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
-evictionHard: {memory.available: 50Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%, imagefs.inodesFree: 0%}
+evictionHard: {memory.available: 50Mi, nodefs.available: 64Mi, nodefs.inodesFree: 0%, imagefs.available: 0%, imagefs.inodesFree: 0%}
 evictionPressureTransitionPeriod: 5s
 `
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -39,7 +40,7 @@ func (c *Cluster) Up(ctx context.Context) error {
 	if err := c.removeRecords(); err != nil {
 		return err
 	}
-	for _, prepare := range []func() error{c.writeFiles, c.writeIdentities, makeCgroups} {
+	for _, prepare := range []func() error{c.writeFiles, c.writeIdentities, makeCgroups, c.mountDisk} {
 		if err := prepare(); err != nil {
 			return fmt.Errorf("prepare the cluster: %w", err)
 		}
@@ -49,6 +50,22 @@ func (c *Cluster) Up(ctx context.Context) error {
 	}
 	c.say("the cluster is up after %s, %s of it for packages and programs",
 		time.Since(start).Round(100*time.Millisecond), built.Sub(start).Round(100*time.Millisecond))
+	return nil
+}
+
+// diskSize is that of the disk of the node, which is one of its own so that it can be
+// filled without filling that of the machine.
+const diskSize = "256m"
+
+// mountDisk mounts the file system that holds the volumes of pods.
+func (c *Cluster) mountDisk() error {
+	dir := c.path("kubelet")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the kubelet: %w", err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755,size="+diskSize); err != nil {
+		return fmt.Errorf("mount the disk of the node: %w", err)
+	}
 	return nil
 }
 
