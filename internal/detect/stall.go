@@ -65,8 +65,9 @@ type episode struct {
 	// sum is what the symptom says now, handed what it said when Due returned it.
 	sum, handed uint64
 	spell       int64
-	// due is when Due returns it next; judged when it was judged last, zero if never.
-	due, judged time.Time
+	// due is when Due returns it next; judged when it was judged last, zero if never. Frozen is
+	// when it would be due in a snapshot.
+	due, judged, frozen time.Time
 	// sight is when it was seen first.
 	sight time.Time
 	// wait is how long the last judgement put it off.
@@ -180,10 +181,16 @@ func (s *Stalls) symptom(sp *sickPod, p *Pod, y *Symptom, now time.Time) {
 			e.sum = y.Sum
 			s.changed(e, now)
 		}
+		e.frozen = dueAt(y, e.sight, true)
 		if e.judged.IsZero() && !e.out && !e.Opened {
-			e.due = s.dueAt(y, e.sight)
+			e.due = dueAt(y, e.sight, s.snapshot)
 			s.wake(e.due)
 		}
+		return
+	}
+	if y.Class == evidence.Preparing && slices.ContainsFunc(sp.episodes, func(e *episode) bool {
+		return e.Opened && (y.Name == "" || y.Name == e.Name) && held(p, e)
+	}) {
 		return
 	}
 	e := &episode{
@@ -203,21 +210,21 @@ func (s *Stalls) symptom(sp *sickPod, p *Pod, y *Symptom, now time.Time) {
 	if e.Begin.IsZero() && !s.snapshot {
 		e.Begin = now.UTC()
 	}
-	e.due = s.dueAt(y, now)
+	e.due, e.frozen = dueAt(y, now, s.snapshot), dueAt(y, now, true)
 	s.wake(e.due)
 	sp.episodes = append(sp.episodes, e)
 }
 
 // dueAt is when the grace of a symptom is over that was first seen at sight.
-func (s *Stalls) dueAt(y *Symptom, sight time.Time) time.Time {
+func dueAt(y *Symptom, sight time.Time, snapshot bool) time.Time {
 	since, grace := y.Since, y.Grace
-	if s.snapshot {
+	if snapshot {
 		grace = y.Snapshot
 	}
 	switch {
-	case grace == 0, s.snapshot && since.IsZero():
+	case grace == 0, snapshot && since.IsZero():
 		return sight
-	case since.IsZero(), y.FromSight && !s.snapshot, y.Class != evidence.Terminating && since.After(sight):
+	case since.IsZero(), y.FromSight && !snapshot, y.Class != evidence.Terminating && since.After(sight):
 		since = sight // the clocks of a node and of the watcher differ
 	}
 	return since.Add(grace)
@@ -374,6 +381,20 @@ func (s *Stalls) Due(now time.Time) []Episode {
 			cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Cause, b.Cause))
 	})
 	return due
+}
+
+// Freeze tells that nothing more is to come, as at the end of a recording: what is still
+// in its grace is due as it is in a snapshot.
+func (s *Stalls) Freeze() {
+	s.snapshot = true
+	for _, sp := range s.pods {
+		for _, e := range sp.episodes {
+			if e.judged.IsZero() && !e.out && e.frozen.Before(e.due) {
+				e.due = e.frozen
+				s.wake(e.due)
+			}
+		}
+	}
 }
 
 // Next returns a time before which Due returns nothing, unless more is observed; zero where

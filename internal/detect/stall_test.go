@@ -86,8 +86,9 @@ func TestEpisode(t *testing.T) {
 	if ended := s.Observe(pod(pulls("ContainerCreating", 0)), after(116)); ended != nil {
 		t.Errorf("ended %v", ended)
 	}
+	wantDue(t, s, 160, "")
 	p := pod(func(p *Pod) { p.Containers[0].StartedAt = at(created + 10 + 130) })
-	ended := s.Observe(p, after(140))
+	ended := s.Observe(p, after(161))
 	want.Opened, want.End = true, after(130)
 	if d := cmp.Diff([]Episode{want}, ended); d != "" {
 		t.Errorf("ended (-want +got):\n%s", d)
@@ -215,18 +216,18 @@ func TestTouch(t *testing.T) {
 	s := NewStalls("")
 	s.Observe(pod(func(p *Pod) { p.Containers, p.Initialized, p.Ready = nil, Condition{}, Condition{} }), start)
 	s.Touch("u1", after(1)) // hastens nothing
-	e := wantDue(t, s, 22, "preparing")[0]
-	s.Judge(e.StallKey, true, after(22))
-	s.Touch("u1", after(23))
-	s.Touch("u0", after(23))
-	wantDue(t, s, 31, "")
-	wantDue(t, s, 32, "preparing")
-	s.Touch("u1", after(33))
-	s.Judge(e.StallKey, true, after(34))
-	wantDue(t, s, 44, "preparing")
-	s.Judge(e.StallKey, true, after(44))
+	e := wantDue(t, s, 30, "preparing")[0]
+	s.Judge(e.StallKey, true, after(30))
+	s.Touch("u1", after(31))
+	s.Touch("u0", after(31))
+	wantDue(t, s, 39, "")
+	wantDue(t, s, 40, "preparing")
+	s.Touch("u1", after(41))
+	s.Judge(e.StallKey, true, after(42))
+	wantDue(t, s, 52, "preparing")
+	s.Judge(e.StallKey, true, after(52))
 	wantDue(t, s, 100, "")
-	wantDue(t, s, 44+120*8, "preparing") // now and then
+	wantDue(t, s, 52+120*8, "preparing") // now and then
 }
 
 // TestSnapshot holds what of a dump is due at once.
@@ -256,6 +257,12 @@ func TestSnapshot(t *testing.T) {
 		s.Observe(pod(tc.change), now)
 		if got := causes(s.Due(now)); got != tc.want {
 			t.Errorf("%s: due %q, want %q", tc.name, got, tc.want)
+		}
+		s = NewStalls("") // at the end of a recording
+		s.Observe(pod(tc.change), now)
+		s.Freeze()
+		if got := causes(s.Due(now)); got != tc.want {
+			t.Errorf("%s: due at the end %q, want %q", tc.name, got, tc.want)
 		}
 	}
 }
@@ -415,6 +422,9 @@ func TestNoEpisodeIsLost(t *testing.T) {
 			got[fmt.Sprint(e.Class, e.Type, e.Name)] = true
 		}
 		for _, y := range Symptoms(p) {
+			if y.Class == evidence.Preparing {
+				continue // it is not said twice where an error that was forgotten goes on
+			}
 			if !got[fmt.Sprint(y.Class, y.Type, y.Name)] {
 				t.Fatalf("%s was not found; found %s", told(y), causes(found))
 			}

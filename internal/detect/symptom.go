@@ -20,7 +20,8 @@ type Symptom struct {
 	Since time.Time
 	// Grace is how long it may last before it counts: every pod that starts has symptoms.
 	// It is counted from Since, or from the first sight where FromSight is set: the kubelet
-	// writes no time with the errors of a waiting container, which has waited since before.
+	// writes no time with what a container waits for, which it has waited since before. (A
+	// kubelet that restarts also shows ContainerCreating for one that has failed for hours.)
 	Grace     time.Duration
 	FromSight bool
 	// Snapshot is the grace that holds where the pod is seen only once, as in a dump. What
@@ -251,7 +252,7 @@ func (d *doctor) untouched(scheduled int64) bool {
 		}
 	}
 	d.add(Symptom{
-		Class: evidence.Preparing, Since: at(since), FromSight: since == 0, Grace: gracePreparing, Snapshot: soft, Sum: 1,
+		Class: evidence.Preparing, Since: at(since), FromSight: true, Grace: gracePreparing, Snapshot: soft, Sum: 1,
 		Spell: spell(since, scheduled),
 	})
 	return true
@@ -368,7 +369,7 @@ func (d *doctor) init(c *Container, since int64) {
 	}
 	switch {
 	case begins(c):
-		s.Class, s.Grace, s.Sum = evidence.Preparing, graceNext, 1
+		s.Class, s.Grace, s.FromSight, s.Sum = evidence.Preparing, graceNext, true, 1
 	case c.State != nil || c.Last != nil || c.BackOff:
 		s.Grace = graceInitFails
 	}
@@ -377,12 +378,12 @@ func (d *doctor) init(c *Container, since int64) {
 
 // next: other containers were tried, and this one was not.
 func (d *doctor) next(c *Container, since int64) {
-	s := Symptom{Type: c.Type, Name: c.Name, Class: evidence.Preparing, Grace: graceNext, Snapshot: soft, Sum: 1}
+	s := Symptom{Type: c.Type, Name: c.Name, Class: evidence.Preparing, Grace: graceNext, FromSight: true, Snapshot: soft, Sum: 1}
 	if c.Last != nil {
 		s.Spell = seconds(c.Last.FinishedAt)
 		since = max(since, s.Spell)
 	}
-	s.Since, s.FromSight = at(since), since == 0
+	s.Since = at(since)
 	d.add(s)
 }
 

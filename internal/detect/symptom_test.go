@@ -113,28 +113,28 @@ func TestSymptoms(t *testing.T) {
 
 		{"the kubelet never took it", pod(func(p *Pod) {
 			p.Containers, p.Initialized, p.Ready = nil, Condition{}, Condition{}
-		}), []string{"preparing since 2 grace 30s, snapshot 10s"}},
+		}), []string{"preparing since 2 grace 30s from sight, snapshot 10s"}},
 		{"volumes or sandbox", pod(func(p *Pod) {
 			unready(p)
 			p.Containers = []Container{waits(record.App, "web", "ContainerCreating"), waits(record.App, "log", "ContainerCreating")}
-		}), []string{"preparing since 2 grace 30s, snapshot 10s"}},
+		}), []string{"preparing since 2 grace 30s from sight, snapshot 10s"}},
 		{"volumes or sandbox of a pod with init containers", pod(func(p *Pod) {
 			initializing(p)
 			p.Containers = []Container{waits(record.Init, "migrate", "PodInitializing"), waits(record.App, "web", "PodInitializing")}
-		}), []string{"preparing since 2 grace 30s, snapshot 10s"}},
+		}), []string{"preparing since 2 grace 30s from sight, snapshot 10s"}},
 		{"the sandbox does not come back", pod(func(p *Pod) {
 			unready(p)
 			p.Containers = []Container{waits(record.App, "web", "ContainerCreating")}
 			p.Containers[0].Last = died(inited + 500)
-		}), []string{"preparing since 560 grace 30s, snapshot 10s, spell 560"}},
+		}), []string{"preparing since 560 grace 30s from sight, snapshot 10s, spell 560"}},
 		{"an ephemeral container is no proof", pod(func(p *Pod) {
 			unready(p)
 			p.Containers = []Container{waits(record.App, "web", "ContainerCreating"), {Name: "debug", Type: record.Ephemeral, Running: true}}
-		}), []string{"preparing since 2 grace 30s, snapshot 10s"}},
+		}), []string{"preparing since 2 grace 30s from sight, snapshot 10s"}},
 		{"one of two is not tried", pod(func(p *Pod) {
 			unready(p)
 			p.Containers = []Container{app("web"), waits(record.App, "log", "ContainerCreating"), waits(record.App, "third", "ContainerCreating")}
-		}), []string{"preparing app/log since 60 grace 1m0s, snapshot 10s"}},
+		}), []string{"preparing app/log since 60 grace 1m0s from sight, snapshot 10s"}},
 
 		{"image", pod(func(p *Pod) {
 			unready(p)
@@ -215,7 +215,7 @@ func TestSymptoms(t *testing.T) {
 		{"the next init container is not tried", pod(func(p *Pod) {
 			initializing(p)
 			p.Containers = []Container{ranInit("first", 0, created+20), waits(record.Init, "migrate", "PodInitializing"), waits(record.App, "web", "PodInitializing")}
-		}), []string{"preparing init/migrate since 20 grace 1m0s, snapshot 10s, spell 3"}},
+		}), []string{"preparing init/migrate since 20 grace 1m0s from sight, snapshot 10s, spell 3"}},
 		{"the startup probe of a sidecar", pod(func(p *Pod) {
 			initializing(p)
 			p.Containers = []Container{
