@@ -44,12 +44,15 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	crashing, idle := newRecordedServer(t, filepath.Join(recordings, "gopanic")), newRecordedServer(t, filepath.Join(recordings, "healthy"))
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("RECORDINGS", recordings)
 			e.Setenv("FORBIDDING", forbidding.URL)
+			e.Setenv("CRASHING", crashing.URL)
+			e.Setenv("IDLE", idle.URL)
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},

@@ -393,7 +393,7 @@ func (p *page) missing() {
 	var out []string
 	for i, m := range all {
 		if !slices.Contains(all[:i], m) {
-			out = append(out, p.hanging(m.What+": "+m.Why)...)
+			out = append(out, p.hanging(m.What+": "+Shorten(m.Why, longest))...)
 		}
 	}
 	p.section("MISSING", out)
