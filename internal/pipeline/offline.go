@@ -179,6 +179,7 @@ func (o *Offline) Finish() {
 		}
 		o.again(unsure)
 	}
+	o.ward.tracker.Freeze()
 	o.stalls()
 	for _, q := range o.quiet {
 		if !o.emitted.pods[q.view.UID] {
