@@ -22,10 +22,6 @@ import (
 )
 
 const (
-	// NodeEvents names the scope of the events about nodes where those are not part of the
-	// other scopes. They are written to the namespace "default". No namespace has this name.
-	NodeEvents = "default (nodes)"
-
 	// eventPageTimeout bounds one page of a list of events.
 	eventPageTimeout = time.Minute
 	// eventWatchTime is how long the server is asked to keep one watch open, and
@@ -54,10 +50,10 @@ type EventWatchOptions struct {
 // keeps none, so that its memory does not grow with their number: a list comes in
 // pages, each of which is handed over before the next is asked for.
 //
-// Its scopes are those of a Watcher with the same namespaces, and NodeEvents where
-// the namespace "default" is not among them. That NodeEvents cannot be watched is told
-// only where it once could: whoever gives the program a Role in some namespaces means
-// to give no more.
+// Its scopes are those of a Watcher with the same namespaces, and pipeline.NodeEventScope
+// where the namespace "default", which events about nodes are written to, is not among
+// them. Where single namespaces are watched, that this one cannot be is told only if it
+// once could: whoever gives the program a Role in some namespaces means to give no more.
 //
 // After a watch that cannot be resumed, the events that were handed over before are
 // left out, as far as their resource versions tell.
@@ -101,7 +97,7 @@ func NewEventWatcher(o EventWatchOptions) (*EventWatcher, error) {
 	all := namespaces[0] == metav1.NamespaceAll
 	if all && slices.Contains(exclude, metav1.NamespaceDefault) || !all && !slices.Contains(namespaces, metav1.NamespaceDefault) {
 		q.namespace, q.fields = metav1.NamespaceDefault, fields.OneTermEqualSelector("involvedObject.kind", "Node").String()
-		w.scopes = append(w.scopes, &eventScope{name: NodeEvents, query: q, optional: true})
+		w.scopes = append(w.scopes, &eventScope{name: pipeline.NodeEventScope, query: q, optional: !all})
 	}
 	return w, nil
 }

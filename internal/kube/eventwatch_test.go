@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/whyrestart/whyrestart/internal/pipeline"
 )
 
 // heard is an EventSink that writes down what it is called with.
@@ -294,8 +296,8 @@ func TestEventWatchScopes(t *testing.T) {
 	}{
 		{nil, nil, []string{""}},
 		{nil, []string{"kube-system"}, []string{""}},
-		{nil, []string{"default"}, []string{"", NodeEvents}},
-		{[]string{"shop"}, nil, []string{"shop", NodeEvents}},
+		{nil, []string{"default"}, []string{"", pipeline.NodeEventScope}},
+		{[]string{"shop"}, nil, []string{"shop", pipeline.NodeEventScope}},
 		{[]string{"shop", "default"}, nil, []string{"default", "shop"}},
 	} {
 		w, err := NewEventWatcher(EventWatchOptions{Config: server.config(), Namespaces: c.only, ExcludeNamespaces: c.exclude})

@@ -239,7 +239,8 @@ func selects(r *http.Request) func(runtime.Object) bool {
 		set := fields.Set{"metadata.namespace": m.GetNamespace(), "metadata.name": m.GetName()}
 		switch o := o.(type) {
 		case *corev1.Event:
-			set["involvedObject.kind"] = o.InvolvedObject.Kind
+			about := o.InvolvedObject
+			set["involvedObject.kind"], set["involvedObject.name"], set["involvedObject.uid"] = about.Kind, about.Name, string(about.UID)
 		case *corev1.Pod:
 			set["spec.nodeName"], set["status.phase"] = o.Spec.NodeName, string(o.Status.Phase)
 		}

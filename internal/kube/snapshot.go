@@ -87,7 +87,7 @@ func (c *Cluster) Snapshot(ctx context.Context, o SnapshotOptions) (*Snapshot, e
 	if !all && !slices.Contains(namespaces, metav1.NamespaceDefault) {
 		q := r.query(c.core, "events", metav1.NamespaceDefault)
 		q.fields = fields.OneTermEqualSelector("involvedObject.kind", "Node").String()
-		if _, err := part(ctx, r, q, NodeEvents, func(l *corev1.EventList) []corev1.Event { return l.Items }); err != nil {
+		if _, err := part(ctx, r, q, pipeline.NodeEventScope, func(l *corev1.EventList) []corev1.Event { return l.Items }); err != nil {
 			return nil, err
 		}
 	}
