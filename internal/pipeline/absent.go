@@ -154,7 +154,7 @@ func (a *absent) ref(ep *detect.Episode) *corev1.ObjectReference {
 	return &ref
 }
 
-func (a *absent) judge(key record.StallKey, found bool, _ time.Time) bool {
+func (a *absent) judge(key record.StallKey, found bool) bool {
 	e := a.owners[types.UID(key.PodUID)]
 	if e == nil {
 		return false

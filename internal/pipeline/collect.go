@@ -109,7 +109,7 @@ func (c *collector) refresh(ctx context.Context, f *Finding) {
 
 // wantsEvents tells whether the events of the pod could say more than is known of a stop.
 func wantsEvents(f *Finding) bool {
-	return f.Record.Stop != nil && f.Record.ExitObserved && f.Record.Category != ""
+	return f.Record.Stop != nil && f.Record.ExitObserved && (f.Record.Category != record.Lifecycle || f.Record.Diagnosis.Confidence != record.Confirmed)
 }
 
 // wantsOwner tells whether who owns the pod, and what became of that, can explain the stop:

@@ -49,7 +49,15 @@ type EventIndex struct {
 	dropped int
 	// scopes tells of each scope that was heard of why it is not watched, nil where it is.
 	scopes map[string]error
+
+	// heard is closed when the first scope was heard of, or waited for in vain.
+	heard    chan struct{}
+	heardOne sync.Once
 }
+
+// firstList is how long a reader waits for the first list of events, which saves a list of
+// each pod's.
+const firstList = 5 * time.Second
 
 // eventKey is the object that events are about: its UID, or the name of a node, for which
 // writers disagree on the UID: the kubelet gives the name for it.
@@ -76,6 +84,24 @@ func NewEventIndex(fallback EventReader, now func() time.Time) *EventIndex {
 		objects:  make(map[eventKey]*list.Element),
 		order:    list.New(),
 		scopes:   make(map[string]error),
+		heard:    make(chan struct{}),
+	}
+}
+
+// wait waits shortly for the first list, once.
+func (x *EventIndex) wait(ctx context.Context) {
+	select {
+	case <-x.heard:
+		return
+	default:
+	}
+	patience := time.NewTimer(firstList)
+	defer patience.Stop()
+	select {
+	case <-x.heard:
+	case <-ctx.Done():
+	case <-patience.C:
+		x.heardOne.Do(func() { close(x.heard) })
 	}
 }
 
@@ -182,8 +208,9 @@ func lean(ev *corev1.Event) *corev1.Event {
 // EventTrouble implements EventSink.
 func (x *EventIndex) EventTrouble(scope string, err error) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.scopes[scope] = err
+	x.mu.Unlock()
+	x.heardOne.Do(func() { close(x.heard) })
 }
 
 // Kept tells how many events are kept, and of how many objects they were dropped.

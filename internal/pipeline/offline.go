@@ -259,7 +259,7 @@ func (o *Offline) stalls() {
 		if !o.collector.stall(o.Context, &f) {
 			of = nil
 		}
-		if o.ward.judged(ep, of, now) {
+		if o.ward.judged(ep, of, now) != noNews {
 			o.emit(&f)
 		}
 	}

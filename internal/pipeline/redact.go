@@ -1,21 +1,25 @@
 package pipeline
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 )
 
 // hide replaces secrets in everything of the evidence that programs and people wrote:
-// messages, log lines, commands. It is the one place for that, comes before any rule looks, and what was
-// hidden before stays as it is.
+// messages, log lines, commands. It is the one place for that, and comes before any rule
+// looks. What was hidden before is not written to: findings share it.
 func (e *Engine) hide(ev *evidence.Evidence) {
 	if e.redactor == nil {
 		return
 	}
 	text := func(s *string) {
-		if *s != "" {
-			*s = e.redact(*s)
+		if *s == "" {
+			return
+		}
+		if hidden := e.redact(*s); hidden != *s {
+			*s = hidden
 		}
 	}
 	hideConditions := func(c []evidence.Condition) {
@@ -42,7 +46,9 @@ func (e *Engine) hide(ev *evidence.Evidence) {
 	}
 	hideEvents(ev.Events)
 	if ev.Log != nil {
-		ev.Log.Lines, _ = e.redactor.Lines(ev.Log.Lines)
+		if lines, _ := e.redactor.Lines(ev.Log.Lines); !slices.Equal(lines, ev.Log.Lines) {
+			ev.Log.Lines = lines
+		}
 	}
 	if ev.Node != nil {
 		hideConditions(ev.Node.Conditions)
@@ -60,7 +66,11 @@ func (e *Engine) hide(ev *evidence.Evidence) {
 }
 
 func (e *Engine) hideContainer(c *evidence.Container, text func(*string)) {
-	c.Command, c.Args = e.hideArguments(c.Command), e.hideArguments(c.Args)
+	for _, args := range []*[]string{&c.Command, &c.Args} {
+		if hidden := e.hideArguments(*args); !slices.Equal(hidden, *args) {
+			*args = hidden
+		}
+	}
 	for _, h := range []*evidence.Hook{c.PostStart, c.PreStop} {
 		if h != nil {
 			text(&h.Target)

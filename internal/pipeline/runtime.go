@@ -90,11 +90,13 @@ type Runtime struct {
 	room    sync.Cond // pending has room again
 	scopes  map[string]*scopeState
 	pending store.Batch
-	open    map[string]Finding // by ID: waiting for what is collected beside them
-	recents recents
-	ward    *ward
-	done    []string // those of open that are complete and pending
-	closed  bool
+	// compactAt is how many pending records are too many to hold several of one ID.
+	compactAt int
+	open      map[string]Finding // by ID: waiting for what is collected beside them
+	recents   recents
+	ward      *ward
+	done      []string // those of open that are complete and pending
+	closed    bool
 	// unstored is why the last attempt to store failed, nil if it did not.
 	unstored error
 
@@ -143,6 +145,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	r.ward = newWard(r.engine, detect.NewStalls(o.Cluster))
 	r.ward.count = o.Meter.Stalling
 	r.room.L = &r.mu
+	r.compactAt = 2 * o.MaxPending
 	r.pending = r.emptyBatch()
 	if err := o.Ledger.Marks(ctx, o.Cluster, func(m record.Mark) bool {
 		r.engine.detector.Seed(m)

@@ -71,24 +71,41 @@ func (w *ward) due(now time.Time) []detect.Episode {
 	return append(w.tracker.Due(now), w.absent.due(now)...)
 }
 
-// judged takes the finding of an episode, nil for none, and returns whether it is to be recorded.
-func (w *ward) judged(ep *detect.Episode, f *Finding, now time.Time) bool {
+// news is what a judgement of an episode means for its record.
+type news int
+
+const (
+	noNews news = iota
+	stallBegins
+	stallChanges
+)
+
+// judged takes the finding of an episode, nil for none, and tells what is to be recorded.
+func (w *ward) judged(ep *detect.Episode, f *Finding, now time.Time) news {
+	lasts := false
 	if ep.Class == evidence.NotCreated {
-		if !w.absent.judge(ep.StallKey, f != nil, now) || f == nil {
-			return false
-		}
-	} else if !w.tracker.Judge(ep.StallKey, f != nil, now) || f == nil {
-		return false
+		lasts = w.absent.judge(ep.StallKey, f != nil)
+	} else {
+		lasts = w.tracker.Judge(ep.StallKey, f != nil, now)
 	}
-	old, lasts := w.open[ep.StallKey]
-	if lasts {
+	if !lasts || f == nil {
+		return noNews
+	}
+	old, known := w.open[ep.StallKey]
+	switch {
+	case known && !differs(&old, &f.Record):
+		return noNews // only older
+	case known:
 		w.count(old.Diagnosis.Cause, -1)
-	}
-	if lasts || len(w.open) < stallsKept {
+		w.open[ep.StallKey] = f.Record
+	case len(w.open) < stallsKept:
 		w.open[ep.StallKey] = f.Record
 	}
 	w.count(f.Record.Diagnosis.Cause, 1)
-	return true
+	if known || ep.Opened {
+		return stallChanges
+	}
+	return stallBegins
 }
 
 // ended returns the record of a stall with its end; false where it is not at hand.
@@ -124,9 +141,12 @@ func (w *ward) seed(ctx context.Context, h Archive, cluster string) error {
 				continue
 			}
 			e, err := h.Evidence(ctx, r.ID)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return fmt.Errorf("load the evidence of a stall that had not ended: %w", err)
+			}
 			ep, ok := episodeOf(r, &e)
-			if err != nil || !ok {
-				continue // of a version that kept no evidence: nobody can tell what it was
+			if !ok {
+				continue // nobody can tell what it was
 			}
 			w.open[ep.StallKey] = r
 			w.count(r.Diagnosis.Cause, 1)
@@ -147,7 +167,11 @@ func (w *ward) seed(ctx context.Context, h Archive, cluster string) error {
 // episodeOf makes an episode of its record; false where the two do not fit.
 func episodeOf(r record.Record, e *evidence.Evidence) (detect.Episode, bool) {
 	if e.Stall == nil {
-		return detect.Episode{}, false
+		if r.Diagnosis.Cause != "admission_rejected" {
+			return detect.Episode{}, false
+		}
+		// The one stall that was recorded before there was evidence.
+		e.Stall = &evidence.Stall{Class: evidence.Rejected, Key: "admission_rejected"}
 	}
 	ep := detect.Episode{
 		StallKey: record.StallKey{

@@ -74,6 +74,7 @@ func (r *Runtime) enqueue(f Finding) {
 func (r *Runtime) complete(ctx context.Context, f Finding) {
 	before := f.Record
 	f.Record = f.Record.Clone()
+	f.Evidence = copied(f.Evidence)
 	r.collector.stop(ctx, &f)
 	if f.Record.Log != nil {
 		outcome := "captured"
@@ -96,17 +97,29 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 	r.done = append(r.done, f.Record.ID)
 	r.recents.put(f, r.opts.Now())
 	r.keep(&f)
-	r.pending.Records = append(r.pending.Records, f.Record)
+	r.push(f.Record)
 	if !f.Refined {
 		r.opts.Meter.Complete(&f.Record)
 	}
-	signal(r.wake)
 }
 
 // relabelled tells that the detector returned a stop again with another state.
 func relabelled(a, b *record.Stop) bool {
 	return a.Reason != b.Reason || a.ContainerID != b.ContainerID || (a.ExitCode == nil) != (b.ExitCode == nil) ||
 		a.ExitCode != nil && *a.ExitCode != *b.ExitCode || a.Message != b.Message
+}
+
+// push queues a record for the store. It does not wait, unlike add: what it is called for are
+// records of stops and stalls that are known, and of which only the newest form is kept where
+// they pile up because the store cannot be written. The caller holds mu.
+func (r *Runtime) push(rec record.Record) {
+	p := &r.pending
+	p.Records = append(p.Records, rec)
+	if len(p.Records) >= r.compactAt {
+		p.Records = newest(p.Records)
+		r.compactAt = max(r.opts.MaxPending, 2*len(p.Records))
+	}
+	signal(r.wake)
 }
 
 // keep stores the evidence of a finding with the next batch. Its log is that of the record.
@@ -178,9 +191,8 @@ func (r *Runtime) again(ctx context.Context, id string) {
 	}
 	kept.Finding = f
 	r.keep(&f)
-	r.pending.Records = append(r.pending.Records, f.Record)
+	r.push(f.Record)
 	r.opts.Meter.Late("changed")
-	signal(r.wake)
 }
 
 // copied returns evidence whose lists can be replaced or appended to, for what collects again.
@@ -222,7 +234,7 @@ func (r *Runtime) Event(ev *corev1.Event) {
 		r.ward.tracker.Touch(string(o.UID), now)
 	case "Node":
 	default:
-		if inScopes(r.opts.Scopes, o.Namespace) {
+		if r.opts.Selection == "" && inScopes(r.opts.Scopes, o.Namespace) {
 			r.ended(r.ward.absent.event(ev, now))
 		}
 	}
@@ -292,16 +304,15 @@ func (r *Runtime) stall(ctx context.Context, ep *detect.Episode) {
 	if !found {
 		of = nil
 	}
-	_, known := r.ward.open[ep.StallKey]
-	if !r.ward.judged(ep, of, r.opts.Now()) {
+	switch r.ward.judged(ep, of, r.opts.Now()) {
+	case stallBegins:
+		r.opts.Meter.Complete(&f.Record)
+	case stallChanges:
+	case noNews:
 		return
 	}
 	r.keep(&f)
-	r.pending.Records = append(r.pending.Records, f.Record)
-	if !known {
-		r.opts.Meter.Complete(&f.Record)
-	}
-	signal(r.wake)
+	r.push(f.Record)
 }
 
 // ended records the ends of stalls. The caller holds mu.
@@ -316,8 +327,7 @@ func (r *Runtime) ended(episodes []detect.Episode) {
 			}
 			continue
 		}
-		r.pending.Records = append(r.pending.Records, rec)
-		signal(r.wake)
+		r.push(rec)
 	}
 }
 
@@ -333,8 +343,7 @@ func (r *Runtime) endedUnknown(ctx context.Context, ep *detect.Episode) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pending.Records = append(r.pending.Records, withEnd(rec, ep.End))
-	signal(r.wake)
+	r.push(withEnd(rec, ep.End))
 }
 
 // readBoots reads the nodes now and then, to know of a container that ends whether its node was
