@@ -51,7 +51,7 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 		Context:  ctx,
 		Cluster:  cluster,
 		Redactor: redactor,
-		Readers:  pipeline.Readers{Owners: objects, Events: events, Cluster: clusterOf(objects)},
+		Readers:  pipeline.Readers{Owners: objects, Events: events, Cluster: objects},
 		AsOf:     events.asOf,
 		Emit: func(f pipeline.Finding) {
 			shown[f.Record.ID] = record.Record{Stop: f.Record.Stop}
@@ -120,7 +120,7 @@ func LookInto(ctx context.Context, cluster, path string, stdin io.Reader, filter
 		Context:  ctx,
 		Cluster:  cluster,
 		Redactor: redactor,
-		Readers:  pipeline.Readers{Owners: d.Objects, Events: events, Logs: d.Objects, Cluster: clusterOf(d.Objects)},
+		Readers:  pipeline.Readers{Owners: d.Objects, Events: events, Logs: d.Objects, Cluster: d.Objects},
 		AsOf:     events.asOf,
 		Snapshot: true,
 		Filter:   filter,
@@ -216,8 +216,3 @@ func (d *dumpEvents) NodeEvents(_ context.Context, name string) ([]*corev1.Event
 }
 
 var errNoEvents = errors.New("no events were recorded")
-
-func clusterOf(o any) pipeline.ClusterReader {
-	c, _ := o.(pipeline.ClusterReader)
-	return c
-}
