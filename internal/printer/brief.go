@@ -10,39 +10,43 @@ import (
 // briefWidth is how much of a text a table's last column takes.
 const briefWidth = 70
 
-// Outcome is what a table says of a finding in a few words: the end as the API has it,
-// the detail of the cause, and what of the evidence tells one from another.
+// Outcome is the end as the API has it, and the detail of its cause.
 func Outcome(r *record.Record) string {
 	var parts []string
-	add := func(s string) {
-		if s != "" {
-			parts = append(parts, s)
-		}
+	if r.Stop != nil {
+		parts = append(parts, exit(r.Stop))
 	}
-	s := r.Stop
-	if s != nil {
-		add(exit(s))
-	}
-	detail := r.Diagnosis.Detail
-	if more := brief(r); more != "" {
-		if detail != "" && !strings.Contains(more, detail) {
-			detail += ": "
-		} else {
-			detail = ""
-		}
-		detail += more
-	}
-	add(detail)
-	if s != nil && s.MissedBefore > 0 {
-		add(fmt.Sprintf("%d more before it only counted", s.MissedBefore))
-	}
-	if s != nil && s.BeforeWatch {
-		add("before the watch")
-	}
-	if r.Stall != nil && !r.End.IsZero() {
-		add("over")
+	if d := detail(r); d != "" {
+		parts = append(parts, d)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// outcome is Outcome as a table shows it. A stream tells what happened before it.
+func (t *Table) outcome(r *record.Record) string {
+	text := Outcome(r)
+	if r.Stop != nil && r.MissedBefore > 0 {
+		text += fmt.Sprintf(", %d more before it only counted", r.MissedBefore)
+	}
+	if r.Stop != nil && r.BeforeWatch && t.o.Clock {
+		text += ", before the watch"
+	}
+	if r.Stall != nil && !r.End.IsZero() {
+		text += ", over"
+	}
+	return strings.TrimPrefix(text, ", ")
+}
+
+// detail is the detail of the cause, with what of the evidence tells one from another.
+func detail(r *record.Record) string {
+	d, more := r.Diagnosis.Detail, brief(r)
+	switch {
+	case more == "":
+		return d
+	case d == "" || strings.Contains(more, d):
+		return more
+	}
+	return d + ": " + more
 }
 
 // exit is the end of an instance as the API has it.
@@ -65,21 +69,54 @@ func exit(s *record.Stop) string {
 
 // brief is what of the evidence a person would want to see in the list already.
 func brief(r *record.Record) string {
-	switch d := &r.Diagnosis; d.Cause {
+	if r.Stall != nil {
+		return briefStall(r)
+	}
+	switch r.Diagnosis.Cause {
 	case "oom_killed":
 		if e := quotedField(r, "limits.memory"); e != nil {
 			return "limit " + value(e)
 		}
-	case "liveness_probe", "startup_probe", "readiness_probe":
-		if e := quotedField(r, "Probe"); e != nil && e.Source == "pod-spec" {
-			return oneLine(e.Value)
-		}
+	case "liveness_probe", "startup_probe":
+		return probed(r)
 	case "app_exit", "app_signal":
 		if e := quotedSource(r, "log"); e != nil {
 			return oneLine(e.Value)
 		}
 	}
 	return ""
+}
+
+// briefStall is brief for a stall: its own words, without those that all of its kind share.
+func briefStall(r *record.Record) string {
+	d := &r.Diagnosis
+	switch d.Cause {
+	case "admission_rejected":
+		return ""
+	case "readiness_probe":
+		if p := probed(r); p != "" {
+			return p
+		}
+	case "unschedulable":
+		if _, why, ok := strings.Cut(d.Summary, ": "); ok {
+			return oneLine(strings.TrimSuffix(why, "."))
+		}
+	}
+	return oneLine(strings.TrimSuffix(d.Summary, "."))
+}
+
+// probed is what a probe asked for, out of its quoted definition, which is as kubectl
+// describes it: "httpGet GET :8080/healthz delay=0s timeout=1s".
+func probed(r *record.Record) string {
+	e := quotedField(r, "Probe")
+	if e == nil || e.Source != "pod-spec" {
+		return ""
+	}
+	text, _, _ := strings.Cut(e.Value, " delay=")
+	if _, target, ok := strings.Cut(text, " "); ok {
+		text = target
+	}
+	return oneLine(text)
 }
 
 // quotedField returns the first quoted fact whose field ends with a name.

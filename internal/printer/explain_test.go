@@ -264,3 +264,49 @@ func ExampleGroupBy() {
 	// oom_killed 1
 	// pod_deleted 1
 }
+
+// TestDetail holds that the last column says what tells one finding from another.
+func TestDetail(t *testing.T) {
+	stop, stall := records()[0], records()[4]
+	for _, tc := range []struct {
+		name   string
+		of     record.Record
+		change func(*record.Record)
+		want   string
+	}{
+		{"the limit", oom().Record, func(*record.Record) {}, "exit 137 (SIGKILL) OOMKilled, container_limit: limit 256Mi"},
+		{"what a probe asked for", stop, func(r *record.Record) {
+			r.Diagnosis = record.Diagnosis{Cause: "liveness_probe", Detail: "http_500", Evidence: []record.Evidence{
+				{Source: "event", Field: "Killing", Value: "Container api failed liveness probe"},
+				{Source: "pod-spec", Field: "spec.containers[api].livenessProbe", Value: "httpGet GET :8080/healthz delay=0s timeout=1s period=2s #failure=2"},
+			}}
+		}, "exit 137 (SIGKILL) OOMKilled, http_500: GET :8080/healthz"},
+		{"the last words", stop, func(r *record.Record) {
+			r.ExitCode, r.Signal, r.Reason = new(int32(1)), "", "Error"
+			r.Diagnosis = record.Diagnosis{Cause: "app_exit", Detail: "port_in_use", Evidence: []record.Evidence{{Source: "log", Value: "listen tcp :8080:\n bind: address already in use"}}}
+		}, "exit 1 Error, port_in_use: listen tcp :8080: bind: address already in use"},
+		{"what a node lacks", stall, func(r *record.Record) { r.Diagnosis.Summary = "The only node cannot take the pod: it has 1.8 cpu free of 64." },
+			"insufficient_cpu: it has 1.8 cpu free of 64"},
+		{"a stall in its own words", stall, func(r *record.Record) {
+			r.Diagnosis = record.Diagnosis{Cause: "terminating_stuck", Detail: "finalizer", Summary: strings.Repeat("It is still there. ", 9)}
+		}, "finalizer: It is still there. It is still there. It is still there. It is still…"},
+		{"a stall that is over", stall, func(r *record.Record) {
+			r.End = at(0)
+			r.Diagnosis = record.Diagnosis{Cause: "admission_rejected", Detail: "OutOfcpu", Summary: "The kubelet refused it."}
+		}, "OutOfcpu, over"},
+		{"of which only the time is known", stall, func(r *record.Record) {
+			r.End, r.Diagnosis = at(0), record.Diagnosis{Cause: "unknown"}
+		}, "over"},
+	} {
+		r := tc.of.Clone()
+		tc.change(&r)
+		var b bytes.Buffer
+		if err := printer.NewTable(&b, printer.TableOptions{Now: now}).Rows([]record.Record{r}); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+		if got := lines[1][strings.Index(lines[0], "DETAIL"):]; got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}

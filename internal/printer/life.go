@@ -3,6 +3,7 @@ package printer
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -48,20 +49,29 @@ func (p *page) life() {
 	for i, s := range steps {
 		head := pad(times[i], wt) + "  " + strings.Repeat(" ", wd-Columns(deltas[i])) + deltas[i] + "  "
 		var more []string
-		if s.Seconds != nil {
+		if s.Seconds != nil && *s.Seconds > 0 {
 			took := "took " + seconds(*s.Seconds)
+			if s.Step == "stopped" {
+				took = "ran " + seconds(*s.Seconds)
+			}
 			if s.UsualSeconds != nil {
 				took += " (usually " + seconds(*s.UsualSeconds) + ")"
 			}
 			more = append(more, took)
 		}
 		if s.Text != "" {
-			more = append(more, Escape(s.Text))
+			more = append(more, Shorten(Escape(ofPod.ReplaceAllString(s.Text, "")), shortText))
 		}
 		out = append(out, beside(head, names[i], strings.Join(more, ", "), wn, p.body())...)
 	}
 	p.section("LIFE", out)
 }
+
+// shortText is how much of a step's text is shown.
+const shortText = 160
+
+// ofPod is how the kubelet's messages name the pod of the whole list.
+var ofPod = regexp.MustCompile(` in pod \S+\([0-9a-f-]{36}\)`)
 
 // leastBeside is the least that a text beside others is wrapped to; with less room it
 // stands below them.

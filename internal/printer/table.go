@@ -86,7 +86,7 @@ func (t *Table) columns() []column {
 		column{"CONF", 9, func(r *record.Record) string { return string(r.Diagnosis.Confidence) }},
 		column{"CATEGORY", 10, func(r *record.Record) string { return string(r.Category) }},
 		column{"RAN", 6, func(r *record.Record) string { return t.lasted(r) }},
-		column{"DETAIL", 0, Outcome},
+		column{"DETAIL", 0, t.outcome},
 	)
 	if t.o.Wide {
 		cols = append(cols,
