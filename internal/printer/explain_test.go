@@ -285,7 +285,9 @@ func TestDetail(t *testing.T) {
 			r.ExitCode, r.Signal, r.Reason = new(int32(1)), "", "Error"
 			r.Diagnosis = record.Diagnosis{Cause: "app_exit", Detail: "port_in_use", Evidence: []record.Evidence{{Source: "log", Value: "listen tcp :8080:\n bind: address already in use"}}}
 		}, "exit 1 Error, port_in_use: listen tcp :8080: bind: address already in use"},
-		{"what a node lacks", stall, func(r *record.Record) { r.Diagnosis.Summary = "The only node cannot take the pod: it has 1.8 cpu free of 64." },
+		{"what a node lacks", stall, func(r *record.Record) {
+			r.Diagnosis.Summary = "The only node cannot take the pod: it has 1.8 cpu free of 64."
+		},
 			"insufficient_cpu: it has 1.8 cpu free of 64"},
 		{"a stall in its own words", stall, func(r *record.Record) {
 			r.Diagnosis = record.Diagnosis{Cause: "terminating_stuck", Detail: "finalizer", Summary: strings.Repeat("It is still there. ", 9)}
