@@ -142,6 +142,11 @@ func inLast(e *evidence.Evidence) {
 	e.Stop.Field = "status.containerStatuses[api].lastState.terminated"
 }
 
+// waitsFor is what the container waits for now.
+func waitsFor(reason, message string) change {
+	return func(e *evidence.Evidence) { e.Container.WaitingReason, e.Container.WaitingMessage = reason, message }
+}
+
 // ofDeployment is a pod of a ReplicaSet of revision rev, where newest is rolled out.
 func ofDeployment(rev, newest string, replicas int32) change {
 	return func(e *evidence.Evidence) {

@@ -21,7 +21,11 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 		return nil
 	}
 	if c.Reason == "TerminationByKubelet" {
-		return podStatusReason(e)
+		reason, message := e.Pod.Reason, e.Pod.Message
+		if byKubelet(e, reason, message) == nil {
+			reason, message = kubeletReason(c.Message), c.Message
+		}
+		return kubeletEnded(e, reason, message)
 	}
 	if endedBefore(e, c.Time) {
 		return nil
@@ -57,6 +61,7 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 		return nil
 	}
 	a.summary += overrun(e) + "."
+	a.alsoMemory(e)
 	a.evidence = append(a.evidence, exitEvidence(e)...)
 	return a
 }
@@ -95,27 +100,58 @@ func overrun(e *evidence.Evidence) string {
 // that after all containers stopped (status_manager.go mergePodStatus), so it explains
 // only those that were the last of their container, and of those the ones that it stopped.
 func podStatusReason(e *evidence.Evidence) *answer {
-	s := e.Stop
-	if e.Pod.Phase != "Failed" || s.ExitObserved && strings.Contains(s.Field, ".lastState.") && e.Container.WaitingReason == "" {
+	if e.Pod.Phase != "Failed" {
 		return nil
 	}
-	a := byKubelet(e, e.Pod.Reason, e.Pod.Message)
+	return kubeletEnded(e, e.Pod.Reason, e.Pod.Message)
+}
+
+// kubeletReason gives the reason for which the kubelet ended a pod by the message of its
+// condition, where the status lost its own.
+func kubeletReason(message string) string {
+	switch {
+	case strings.HasPrefix(message, "The node was low on resource: "):
+		return "Evicted"
+	case strings.HasPrefix(message, "Pod was preempted by Kubelet"):
+		return "Preempting"
+	case strings.HasPrefix(message, "Pod was terminated in response to imminent node shutdown"):
+		return "Terminated"
+	}
+	return ""
+}
+
+// kubeletEnded is the answer for a pod that the kubelet ended, as far as that is why this
+// container did.
+func kubeletEnded(e *evidence.Evidence, reason, message string) *answer {
+	s := e.Stop
+	if s.ExitObserved && strings.Contains(s.Field, ".lastState.") && e.Container.WaitingReason == "" {
+		return nil
+	}
+	a := byKubelet(e, reason, message)
 	if a == nil {
 		return nil
 	}
 	killed := killing(e)
+	if killed != nil && !plainStop(killed.event) {
+		return nil // another rule knows that kill
+	}
 	if killed == nil && beforeTheKill(e) {
 		return nil
 	}
 	ev := statusEvidence(e)
-	a.evidence = []record.Evidence{ev("status.reason", e.Pod.Reason), ev("status.message", e.Pod.Message)}
+	if reason == e.Pod.Reason {
+		a.evidence = []record.Evidence{ev("status.reason", reason), ev("status.message", message)}
+	} else {
+		a.evidence = []record.Evidence{ev("status.conditions[DisruptionTarget].message", message)}
+	}
 	switch {
 	case killed != nil:
 		a.evidence = append(a.evidence, eventEvidence(e, killed))
 	case covered(e) && !lossy(e) && !(s.Reason == "Error" && (s.ExitCode == 137 || s.ExitCode == 143)):
 		a.confidence = record.Likely
-		a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "no Killing event of this container is there: it may have ended before the kubelet stopped the pod"}}
+		a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "no Killing event of this container is there: it may have ended before the kubelet stopped the pod"}}
 	}
+	a.alsoMemory(e)
 	a.evidence = append(a.evidence, exitEvidence(e)...)
 	return a
 }

@@ -41,6 +41,7 @@ func podDeleted(e *evidence.Evidence) *answer {
 		a.cause = "grace_period_exceeded"
 		a.summary = fmt.Sprintf("The pod was deleted, and the container still ran after its grace period of %s: it was killed.", span(g))
 	}
+	a.alsoMemory(e)
 	attribute(e, a)
 	return a
 }
@@ -128,7 +129,7 @@ func aroundDeletion(e *evidence.Evidence, asked time.Time) *answer {
 		return nil
 	}
 	a.confidence = record.Likely
-	a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "it ended when the deletion was asked for, and may have ended by itself"}}
+	a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "it ended when the deletion was asked for, and may have ended by itself"}}
 	if !covered(e) || lossy(e) {
 		a.missing = []record.Missing{eventsMissing(e)}
 	}

@@ -54,7 +54,7 @@ func families() []rule {
 		disruptionTarget, podStatusReason, podDeleted, evictedEvent,
 		sidecarStopped,
 		standIn, restartedWithAll, runtimeUnknown, statusLost, seccompKilled, startError,
-		probeKill, postStartHook, containerReplaced, sandboxChanged, runtimeStateUnknown,
+		probeKill, postStartHook, containerReplaced, sandboxChanged, sandboxDied, runtimeStateUnknown,
 		oomKilled,
 		probeUnseen,
 		execFormat, exitZero, exitSignal, exitCode,

@@ -271,7 +271,7 @@ func undecided(e *evidence.Evidence) *answer {
 		confidence:   record.Unknown,
 		summary:      fmt.Sprintf("The container ended%s with exit code %d; whether by itself or because the kubelet stopped it, its status does not say.", after(e), e.Stop.ExitCode),
 		evidence:     exitEvidence(e),
-		alternatives: []record.Alternative{{Cause: ownCause(e.Stop.ExitCode), Why: "the program may have ended itself"}},
+		alternatives: []record.Alternative{{Cause: ownCause(e), Why: "the program may have ended itself"}},
 	}
 	if w := lastWords(e); w != nil {
 		a.evidence = append(a.evidence, w.evidence)

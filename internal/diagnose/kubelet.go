@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -132,6 +133,37 @@ func sandboxChanged(e *evidence.Evidence) *answer {
 	return a
 }
 
+// sandboxDied: the containers of a pod may end with its sandbox, such as where they share
+// its process namespace; the kubelet then replaces the sandbox, and has nothing to kill.
+func sandboxDied(e *evidence.Evidence) *answer {
+	s := e.Stop
+	if s.FinishedAt.IsZero() || killing(e) != nil || !s.HasExitCode || synthetic(s) || s.Reason == "OOMKilled" || s.ExitCode != 137 && s.ExitCode != 143 && !(s.ExitCode == 255 && crio(e)) {
+		return nil
+	}
+	for i := range e.Events {
+		ev := &e.Events[i]
+		at := ev.Last
+		if ev.Count > 1 && at.After(s.FinishedAt.Add(sandboxNear)) {
+			at = ev.First
+		}
+		if !isSandboxChanged(ev) || at.Before(s.FinishedAt.Add(-skew)) || at.After(s.FinishedAt.Add(sandboxNear)) {
+			continue
+		}
+		return &answer{
+			category:     record.Disruption,
+			cause:        "sandbox_changed",
+			confidence:   record.Likely,
+			summary:      fmt.Sprintf("The container ended%s with exit code %d, and its pod's sandbox was found gone right after: it probably ended with it.", after(e), s.ExitCode),
+			evidence:     append([]record.Evidence{eventEvidence(e, &occurrence{ev, at})}, exitEvidence(e)...),
+			alternatives: []record.Alternative{{Cause: "sigkill_unattributed", Why: "somebody may have killed both from outside of Kubernetes"}},
+		}
+	}
+	return nil
+}
+
+// sandboxNear is how soon the kubelet notices that a sandbox is gone.
+const sandboxNear = 15 * time.Second
+
 func isSandboxChanged(ev *evidence.Event) bool { return ev.Reason == "SandboxChanged" }
 
 // runtimeStateUnknown: the kubelet kills what the runtime says nothing of, before it
@@ -148,7 +180,7 @@ func runtimeStateUnknown(e *evidence.Evidence) *answer {
 		summary:    "The container runtime gave the container's state as unknown, so the kubelet killed it and started it again.",
 		evidence:   append([]record.Evidence{eventEvidence(e, k)}, exitEvidence(e)...),
 		alternatives: []record.Alternative{
-			{Cause: ownCause(e.Stop.ExitCode), Why: "the program may have ended before, without the runtime noticing"},
+			{Cause: ownCause(e), Why: "the program may have ended before, without the runtime noticing"},
 		},
 		missing: []record.Missing{{What: "log of the container runtime", Why: fmt.Sprintf("it would tell why the state of %s was unknown", e.Container.Name)}},
 	}

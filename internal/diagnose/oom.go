@@ -39,6 +39,11 @@ func oomKilled(e *evidence.Evidence) *answer {
 	}
 	a.summary = fmt.Sprintf("The kernel killed the container%s for lack of memory", after(e))
 	oomLevel(e, a)
+	if k := killing(e); k != nil {
+		a.confidence = record.Likely
+		a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: "the kubelet stopped the container, and its event does not say why; the kill for lack of memory may have hit another process before"})
+	}
 	a.summary += "."
 	return a
 }
@@ -55,7 +60,7 @@ func childKilled(e *evidence.Evidence, a *answer) {
 		a.summary += ", and the kubelet takes the init container for failed all the same"
 	default:
 		a.confidence = record.Likely
-		a.alternatives = []record.Alternative{{Cause: ownCause(s.ExitCode), Why: "the process may have been killed earlier, and the program have ended for another reason"}}
+		a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "the process may have been killed earlier, and the program have ended for another reason"}}
 		if k := killing(e); k != nil {
 			a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
 			a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: "the kubelet stopped the container, and its event does not say why"})
@@ -65,6 +70,14 @@ func childKilled(e *evidence.Evidence, a *answer) {
 		}
 	}
 	a.summary += "."
+}
+
+// alsoMemory adds, to an answer for a container that was stopped for another reason, that
+// the kernel killed a process of it (issue 140716 of kubernetes/kubernetes).
+func (a *answer) alsoMemory(e *evidence.Evidence) {
+	if e.Stop.Reason == "OOMKilled" {
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "oom_killed", Why: "the kernel also killed a process of the container for lack of memory, at some time of its run"})
+	}
 }
 
 // limitWords names the container's limit, for a sentence; empty where it has none.

@@ -174,10 +174,27 @@ func (d *deletion) byReplicaSet(own *evidence.Controller) {
 			d.why = fmt.Sprintf("%s %s scaled down to %d", top.Kind, top.Name, *r)
 			d.evidence = append(d.evidence, ownerEvidence(d.e, top, "spec.replicas", strconv.Itoa(int(*r)), time.Time{}))
 		}
+	case d.scaledUpOther(own):
+		d.found("rollout", fmt.Sprintf("%s %s scaled up another ReplicaSet in place of the pod's", top.Kind, top.Name))
 	default:
 		d.found("controller", fmt.Sprintf("its ReplicaSet %s deleted it", own.Name))
 		d.missing = append(d.missing, record.Missing{What: "revisions of the " + top.Kind, Why: "they would tell a rollout from scaling down"})
 	}
+}
+
+// scaledUpOther tells that the Deployment scaled up another ReplicaSet not long before.
+func (d *deletion) scaledUpOther(own *evidence.Controller) bool {
+	for i := range d.e.Owner.Events {
+		ev := &d.e.Owner.Events[i]
+		name, ok := strings.CutPrefix(ev.Message, "Scaled up replica set ")
+		if !ok || ev.Reason != "ScalingReplicaSet" || strings.HasPrefix(name, own.Name+" ") || d.to.IsZero() ||
+			ev.Last.Before(d.from.Add(-10*time.Minute)) || ev.Last.After(d.to) {
+			continue
+		}
+		d.evidence = append(d.evidence, record.Evidence{Source: "event", Object: namespaced(d.e, ev.Object), Field: ev.Reason, Value: ev.Message, Time: ev.Last})
+		return true
+	}
+	return false
 }
 
 // withoutEvent: the controllers are there, and none says that it deleted the pod.
@@ -238,6 +255,15 @@ func (d *deletion) job(own *evidence.Controller) bool {
 			d.evidence = append(d.evidence, ownerEvidence(e, own, "status.conditions["+c.Type+"].message", c.Message, c.Time))
 		}
 		return true
+	}
+	for i := range e.Owner.Events {
+		ev := &e.Owner.Events[i]
+		if ev.Reason == "DeadlineExceeded" && ev.Object == "Job "+own.Name && !d.to.IsZero() && !ev.Last.Before(d.from) && !ev.Last.After(d.to.Add(time.Minute)) {
+			d.jobDeadline = true
+			d.found("job", fmt.Sprintf("its Job %s ran longer than its activeDeadlineSeconds", own.Name))
+			d.evidence = append(d.evidence, record.Evidence{Source: "event", Object: namespaced(e, ev.Object), Field: ev.Reason, Value: ev.Message, Time: ev.Last})
+			return true
+		}
 	}
 	if own.Gone || !own.DeletedAt.IsZero() {
 		for i := range e.Owner.Events {

@@ -240,7 +240,7 @@ func probeUnseen(e *evidence.Evidence) *answer {
 			confidence: record.Likely,
 			missing:    []record.Missing{eventsMissing(e)},
 			alternatives: []record.Alternative{
-				{Cause: ownCause(s.ExitCode), Why: "no event of this instance was kept, and it may have ended by itself"},
+				{Cause: ownCause(e), Why: "no event of this instance was kept, and it may have ended by itself"},
 			},
 		}
 		repeated := between(e, func(ev *evidence.Event) bool {
@@ -292,10 +292,13 @@ func alike(e *evidence.Evidence, p *probeKind, d time.Duration, a *answer) bool 
 	return true
 }
 
-// ownCause is what a program's own end with an exit code is called.
-func ownCause(code int32) string {
-	if code == 0 {
-		return "app_completed"
+// ownCause is what the program's own end with its exit code is called.
+func ownCause(e *evidence.Evidence) string {
+	switch {
+	case e.Stop.ExitCode != 0:
+		return "app_exit"
+	case e.Container.Type == record.Init, e.Container.Type == record.App && (policy(e) == "Never" || policy(e) == "OnFailure"):
+		return "completed"
 	}
-	return "app_exit"
+	return "app_completed"
 }

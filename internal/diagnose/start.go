@@ -46,9 +46,9 @@ func startError(e *evidence.Evidence) *answer {
 func classStart(e *evidence.Evidence, a *answer, m string) {
 	target := ""
 	if t := execTarget.FindStringSubmatch(m); t != nil {
-		target = " " + t[1]
+		target = " " + oneLine(t[1])
 	} else if t := crunTarget.FindStringSubmatch(m); t != nil {
-		target = " " + t[1]
+		target = " " + oneLine(t[1])
 	}
 	lower := strings.ToLower(m)
 	has := func(text string) bool { return strings.Contains(lower, text) }
@@ -66,15 +66,18 @@ func classStart(e *evidence.Evidence, a *answer, m string) {
 		}
 	case workingDir.MatchString(m):
 		a.detail = "bad_working_dir"
-		a.summary = fmt.Sprintf("The container's working directory %s does not exist in it, or its user may not enter it.", workingDir.FindStringSubmatch(m)[1])
+		a.summary = fmt.Sprintf("The container's working directory %s does not exist in it, or its user may not enter it.", oneLine(workingDir.FindStringSubmatch(m)[1]))
+		if has("not a directory") {
+			a.summary = fmt.Sprintf("The container's working directory %s is not a directory.", oneLine(workingDir.FindStringSubmatch(m)[1]))
+		}
 		if w := e.Container.WorkingDir; w != "" {
 			a.evidence = append(a.evidence, containerEvidence(e, "workingDir", w))
 		}
 	case mountPoint.MatchString(m):
 		a.detail = "mount_failed"
-		at := mountPoint.FindStringSubmatch(m)[1]
+		at := oneLine(mountPoint.FindStringSubmatch(m)[1])
 		a.summary = fmt.Sprintf("The runtime could not mount a volume at %s.", at)
-		if has("not a directory") {
+		if has("not a directory") || has("is a directory") {
 			a.summary = fmt.Sprintf("The runtime could not mount a volume at %s: one side is a file, the other a directory.", at)
 		}
 		for _, mount := range e.Container.Mounts {
@@ -85,7 +88,7 @@ func classStart(e *evidence.Evidence, a *answer, m string) {
 	case noUser.MatchString(m):
 		u := noUser.FindStringSubmatch(m)
 		a.detail = "user_not_found"
-		a.summary = fmt.Sprintf("The %s %s, which the container is to run as, does not exist in its image.", u[1], u[2])
+		a.summary = fmt.Sprintf("The %s %s, which the container is to run as, does not exist in its image.", u[1], oneLine(u[2]))
 	case has("executable file not found in $path"), crunTarget.MatchString(m),
 		target != "" && has(": no such file or directory"):
 		a.cause = "command_not_found"

@@ -1,13 +1,9 @@
 package diagnose
 
 import (
-	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -41,6 +37,7 @@ func TestTruths(t *testing.T) {
 		RestartRules: []evidence.RestartRule{{Action: "RestartAllContainers", Operator: "In", ExitCodes: []int32{88}}},
 		LastEnded:    &evidence.Ended{ExitCode: 88, Reason: "Error", StartedAt: at(0), FinishedAt: at(59)}}
 
+	var list []ruling
 	for _, tc := range []struct {
 		n     int
 		name  string
@@ -169,31 +166,7 @@ func TestTruths(t *testing.T) {
 		{58, "a crash of the newest revision", exited(1, "Error", ofDeployment("7", "7", 3)), verdict{"app_exit", "", failure, likely}, "rollout undo deployment/api|--revision=7", ""},
 		{58, "a crash of an older revision", exited(1, "Error", ofDeployment("6", "7", 3)), verdict{"app_exit", "", failure, likely}, "", "rollout undo"},
 	} {
-		t.Run(fmt.Sprintf("%d %s", tc.n, tc.name), func(t *testing.T) {
-			f := Diagnose(&tc.e)
-			got := verdictOf(&f)
-			if tc.want.Detail == "*" {
-				got.Detail = "*"
-			}
-			b, err := json.Marshal(f.Diagnosis)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(b))
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s\n%s", diff, text)
-			}
-			for part := range strings.SplitSeq(tc.holds, "|") {
-				if !strings.Contains(text, part) {
-					t.Errorf("no %q in %s", part, text)
-				}
-			}
-			for part := range strings.SplitSeq(tc.never, "|") {
-				if part != "" && strings.Contains(text, part) {
-					t.Errorf("%q in %s", part, text)
-				}
-			}
-			check(t, f)
-		})
+		list = append(list, ruling{fmt.Sprintf("%d %s", tc.n, tc.name), tc.e, tc.want, tc.holds, tc.never})
 	}
+	runRulings(t, list)
 }
