@@ -43,7 +43,12 @@ func (k kindOf) item() kindOf {
 // objects in it are that do not say so themselves.
 func kindOfPath(name string) kindOf {
 	base, _, _ := strings.Cut(path.Base(name), ".")
-	for _, word := range []string{base, path.Base(path.Dir(name))} {
+	folder := path.Base(path.Dir(name))
+	words := []string{base, folder}
+	if path.Base(path.Dir(path.Dir(name))) == "cluster-resources" {
+		words = []string{folder} // of a Troubleshoot bundle, whose files are named for namespaces
+	}
+	for _, word := range words {
 		switch word {
 		case "pods":
 			return kindOf{"Pod", ""}

@@ -44,7 +44,7 @@ func logPath(name string) (key logKey, layout logLayout) {
 		key = logKey{namespace: part[n-7], pod: part[n-5], container: part[n-3]}
 		layout = logStamped
 		switch part[n-1] {
-		case "current.log":
+		case "current.log", "current.insecure.log":
 			return key, layout
 		case "previous.log", "previous.insecure.log":
 			key.previous = true
