@@ -316,7 +316,7 @@ func (l *life) event(ev *evidence.Event) {
 			s.Text += ", " + m[3] + " with waiting for other pulls"
 		}
 	case "Started":
-		s.Step, s.Text, rank = "started", "", rankStarted
+		s.Step, s.Text, rank = "started", strings.TrimSpace(times("", ev)), rankStarted
 	case "Killing":
 		s.Step, rank = "killing", rankKilling
 	case "Unhealthy":

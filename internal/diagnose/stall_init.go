@@ -79,12 +79,12 @@ func sidecarStarts(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 		cause:      "init_not_finished",
 		detail:     c.Name,
 		confidence: record.Confirmed,
-		summary:    fmt.Sprintf("The sidecar %s runs%s and has not started by its startup probe; no container after it is started before it has.", c.Name, forHow(e, c.RunningSince)),
+		summary:    fmt.Sprintf("The sidecar %s has run%s and has not started by its startup probe; no container after it is started before it has.", c.Name, forHow(e, c.RunningSince)),
 		evidence:   append(quoteRunning(e, c), initConditions(e)...),
 		next:       []record.NextStep{step(e, "See what the sidecar is doing", "logs", e.Pod.Name, "-c", c.Name)},
 	}
 	if c.Startup == nil {
-		a.summary = fmt.Sprintf("The sidecar %s runs%s and does not count as started; no container after it is started before it does.", c.Name, forHow(e, c.RunningSince))
+		a.summary = fmt.Sprintf("The sidecar %s has run%s and does not count as started; no container after it is started before it does.", c.Name, forHow(e, c.RunningSince))
 	}
 	if ev := unhealthyNow(e, c, "Startup"); ev != nil {
 		a.evidence = append(a.evidence, quoteEvent(e, ev))

@@ -67,14 +67,14 @@ func notStarted(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 	a := &stallAnswer{
 		cause:      "unknown",
 		confidence: record.Unknown,
-		summary:    fmt.Sprintf("The container %s runs%s and does not count as started.", c.Name, forHow(e, c.RunningSince)),
+		summary:    fmt.Sprintf("The container %s has run%s and does not count as started.", c.Name, forHow(e, c.RunningSince)),
 		evidence:   append(quoteRunning(e, c), statusEvidence(e)(containerPath(c)+".started", "false")),
 		ruledOut:   []record.Alternative{{Cause: "readiness_probe", Why: "it is not asked before the container counts as started"}},
 		missing:    []record.Missing{lostEvents(e, "an event Unhealthy of the startup probe")},
 		next:       []record.NextStep{step(e, "See the container's probes and events", "describe", "pod", e.Pod.Name)},
 	}
 	if c.Startup != nil {
-		a.summary = fmt.Sprintf("The container %s runs%s and its startup probe has not passed, although it allows %s only.", c.Name, forHow(e, c.RunningSince), span(probeTime(c.Startup)))
+		a.summary = fmt.Sprintf("The container %s has run%s and its startup probe has not passed, although it allows %s only.", c.Name, forHow(e, c.RunningSince), span(probeTime(c.Startup)))
 		a.evidence = append(a.evidence, quoteProbe(e, c, "startupProbe", c.Startup))
 	}
 	if ev := unhealthyNow(e, c, "Startup"); ev != nil {
@@ -94,7 +94,7 @@ func readinessProbe(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 	a := &stallAnswer{
 		cause:      "readiness_probe",
 		confidence: record.Likely,
-		summary:    fmt.Sprintf("The container %s runs%s and is not ready: its readiness probe (%s) has not passed.", c.Name, forHow(e, c.RunningSince), probeName(c.Readiness)),
+		summary:    fmt.Sprintf("The container %s has run%s and is not ready: its readiness probe (%s) has not passed.", c.Name, forHow(e, c.RunningSince), probeName(c.Readiness)),
 		evidence: append(quoteRunning(e, c), statusEvidence(e)(containerPath(c)+".ready", "false"),
 			quoteProbe(e, c, "readinessProbe", c.Readiness)),
 		next: []record.NextStep{
@@ -111,7 +111,7 @@ func readinessProbe(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 	a.confidence = record.Confirmed
 	a.evidence = append([]record.Evidence{quoteEvent(e, ev)}, a.evidence...)
 	a.detail = probeDetail(ev.Message, c.Readiness)
-	a.summary = fmt.Sprintf("The container %s runs%s and is not ready: its readiness probe (%s) fails%s.", c.Name, forHow(e, c.RunningSince), probeName(c.Readiness), probeWhy(a.detail, ev.Message, c.Readiness))
+	a.summary = fmt.Sprintf("The container %s has run%s and is not ready: its readiness probe (%s) fails%s.", c.Name, forHow(e, c.RunningSince), probeName(c.Readiness), probeWhy(a.detail, ev.Message, c.Readiness))
 	if e.Pod.HostNetwork || a.detail != "refused" || !known {
 		return a
 	}
@@ -160,7 +160,7 @@ func readyUnknown(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 	return &stallAnswer{
 		cause:      "unknown",
 		confidence: record.Unknown,
-		summary:    fmt.Sprintf("The container %s runs%s and is not ready, although it has no readiness probe.", c.Name, forHow(e, c.RunningSince)),
+		summary:    fmt.Sprintf("The container %s has run%s and is not ready, although it has no readiness probe.", c.Name, forHow(e, c.RunningSince)),
 		evidence:   append(quoteRunning(e, c), statusEvidence(e)(containerPath(c)+".ready", "false")),
 		ruledOut:   []record.Alternative{{Cause: "readiness_probe", Why: "the container has none"}},
 		missing:    []record.Missing{{What: "the kubelet's log", Why: "the API does not say why the kubelet does not count the container as ready"}},

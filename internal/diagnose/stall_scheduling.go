@@ -213,7 +213,10 @@ func unfit(e *evidence.Evidence, f fitError, from []record.Evidence) *stallAnswe
 		a.next = append(a.next, fitSteps(e, b)...)
 	}
 	a.summary = fmt.Sprintf("None of the %d nodes can take the pod: %s.", f.nodes, strings.Join(parts, "; "))
-	if f.nodes == 1 {
+	switch {
+	case barriers[0].nodes == 0:
+		a.summary = fmt.Sprintf("The pod cannot be scheduled: %s.", strings.Join(parts, "; "))
+	case f.nodes == 1:
 		a.summary = fmt.Sprintf("The only node cannot take the pod: %s.", strings.Join(parts, "; "))
 	}
 	if f.cut {
@@ -301,7 +304,7 @@ func describe(e *evidence.Evidence, b barrier, nodes int) (string, []record.Evid
 	case "cordoned":
 		return who + is + " cordoned (kubectl cordon or drain)", nil
 	case "node_selector":
-		return describeSelector(e, who+does)
+		return describeSelector(e, either(who == "all ", "none matches", who+does+" not match"))
 	case "too_many_pods":
 		return who + has + " as many pods as " + either(singular, "it takes", "they take") + " already", nil
 	case "host_port":
@@ -414,16 +417,16 @@ func taintEvidence(t *evidence.TaintCount) record.Evidence {
 	return nodesEvidence("spec.taints of "+count(t.Nodes, "node", "nodes"), taintText(t))
 }
 
-// describeSelector tells which labels no node has.
+// describeSelector tells which labels are asked for; the required affinity is not in the evidence.
 func describeSelector(e *evidence.Evidence, who string) (string, []record.Evidence) {
 	var labels []string
 	for _, k := range sortedKeys(e.Pod.NodeSelector) {
 		labels = append(labels, k+"="+e.Pod.NodeSelector[k])
 	}
-	words := who + " not match the pod's node selector or affinity"
+	words := who + " the pod's node selector or affinity"
 	var ev []record.Evidence
 	if len(labels) > 0 {
-		words = who + " not match the pod's node selector " + strings.Join(labels, ",")
+		words = who + " the pod's node selector (" + brief(strings.Join(labels, ",")) + ") or affinity"
 		ev = append(ev, specEvidence(e, "spec.nodeSelector", strings.Join(labels, ",")))
 	}
 	if s := e.Scheduling; s != nil && s.SelectorMatches != nil {

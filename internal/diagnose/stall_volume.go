@@ -55,7 +55,7 @@ func preparing(e *evidence.Evidence) *stallAnswer {
 	switch {
 	case node != nil:
 		return nodeLost(e, node)
-	case goesOn(e):
+	case goesOn(e), young(e, startRace):
 		return nil
 	}
 	return unexplained(e)
