@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -28,12 +29,18 @@ func Stalled(e *evidence.Evidence) (Finding, bool) {
 	if a.category == "" {
 		a.category = record.Failure
 	}
+	a.evidence = distinct(a.evidence)
+	if a.confidence == record.Confirmed && len(a.evidence) == 0 {
+		// The class of the stall came from the pod, and nothing of it is left to quote.
+		a.confidence = record.Likely
+		a.missing = append(a.missing, record.Missing{What: "pod", Why: "what its status said is not in the evidence"})
+	}
 	return Finding{Category: a.category, Diagnosis: record.Diagnosis{
 		Cause:        a.cause,
 		Detail:       a.detail,
 		Confidence:   a.confidence,
 		Summary:      a.summary,
-		Evidence:     distinct(a.evidence),
+		Evidence:     a.evidence,
 		Alternatives: a.alternatives,
 		RuledOut:     a.ruledOut,
 		Missing:      joinMissing(a.missing, e.Missing),
@@ -156,7 +163,7 @@ func about(e *evidence.Evidence, ev *evidence.Event) string {
 
 // quoteEvent quotes an event about the pod, or about what the event names.
 func quoteEvent(e *evidence.Evidence, ev *evidence.Event) record.Evidence {
-	q := statusEvidence(e)(ev.Reason, ev.Message)
+	q := statusEvidence(e)(ev.Reason, cmp.Or(ev.Message, ev.Reason))
 	q.Source, q.Time = "event", ev.Last
 	if ev.Object != "" {
 		q.Object, q.UID = namespaced(e, ev.Object), ""

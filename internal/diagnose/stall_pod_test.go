@@ -118,8 +118,8 @@ func TestUnexplained(t *testing.T) {
 	}
 }
 
-// runs is the container api, which runs since t0 and is not ready.
-func runs(change ...func(*evidence.Container)) change {
+// unreadied is the container api, which runs since t0 and is not ready.
+func unreadied(change ...func(*evidence.Container)) change {
 	return func(e *evidence.Evidence) {
 		e.Pod.Phase = "Running"
 		e.Container = evidence.Container{Name: "api", Type: record.App, State: "running", RunningSince: t0, Started: true, Readiness: &evidence.Probe{Kind: "httpGet", Target: "GET :8080/ready", PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 3}}
@@ -129,44 +129,45 @@ func runs(change ...func(*evidence.Container)) change {
 	}
 }
 
-
 func TestUnready(t *testing.T) {
 	unready := func(c ...change) *evidence.Evidence { return stalling(evidence.Unready, c...) }
-	fails := func(text string, when int) change { return warnsOf("Unhealthy", "Readiness probe failed: "+text, at(when)) }
+	fails := func(text string, when int) change {
+		return warnsOf("Unhealthy", "Readiness probe failed: "+text, at(when))
+	}
 	const refused = `Get "http://10.0.0.1:8080/ready": dial tcp 10.0.0.1:8080: connect: connection refused`
-	starting := runs(func(c *evidence.Container) {
+	starting := unreadied(func(c *evidence.Container) {
 		c.Started = false
 		c.Startup = &evidence.Probe{Kind: "httpGet", PeriodSeconds: 10, FailureThreshold: 30, TimeoutSeconds: 1}
 	})
 	allReady := pod(evidence.Condition{Type: "ContainersReady", Status: "True", Time: at(5)}, evidence.Condition{Type: "Ready", Status: "False", Reason: "ReadinessGatesNotReady", Message: `corresponding condition of pod readiness gate "example.com/lb" does not exist.`, Time: at(5)})
 	gate := changed(func(e *evidence.Evidence) { e.Pod.Phase, e.Pod.ReadinessGates = "Running", []string{"example.com/lb"} })
 	runStalls(t, []stallCase{
-		{"refused", unready(runs(), fails(refused, 590)), confirmed("readiness_probe", "refused")},
-		{"status", unready(runs(), fails("HTTP probe failed with statuscode: 503", 590)), confirmed("readiness_probe", "http_503")},
-		{"timeout", unready(runs(), fails(`Get "http://10.0.0.1:8080/ready": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`, 590)), confirmed("readiness_probe", "timeout")},
-		{"exec", unready(runs(func(c *evidence.Container) { c.Readiness.Kind = "exec" }), fails("cat: can't open '/tmp/ready': No such file or directory", 590)), confirmed("readiness_probe", "exec")},
-		{"grpc", unready(runs(func(c *evidence.Container) { c.Readiness.Kind = "grpc" }), fails(`service unhealthy (responded with "NOT_SERVING")`, 590)), confirmed("readiness_probe", "grpc")},
-		{"no event was kept", unready(runs()), likely("readiness_probe", "")},
-		{"an event of an earlier instance", unready(runs(func(c *evidence.Container) { c.RunningSince = at(100) }), fails(refused, 50)), likely("readiness_probe", "")},
-		{"an event of another container", unready(runs(), eventOf("web", "Unhealthy", "Readiness probe failed: "+refused, at(590))), likely("readiness_probe", "")},
-		{"a liveness probe is none", unready(runs(), warnsOf("Unhealthy", "Liveness probe failed: "+refused, at(590))), likely("readiness_probe", "")},
-		{"truth 54: it may just be starting", unready(runs(), fails(refused, 20), asOfAt(30)), nothing},
+		{"refused", unready(unreadied(), fails(refused, 590)), confirmed("readiness_probe", "refused")},
+		{"status", unready(unreadied(), fails("HTTP probe failed with statuscode: 503", 590)), confirmed("readiness_probe", "http_503")},
+		{"timeout", unready(unreadied(), fails(`Get "http://10.0.0.1:8080/ready": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`, 590)), confirmed("readiness_probe", "timeout")},
+		{"exec", unready(unreadied(func(c *evidence.Container) { c.Readiness.Kind = "exec" }), fails("cat: can't open '/tmp/ready': No such file or directory", 590)), confirmed("readiness_probe", "exec")},
+		{"grpc", unready(unreadied(func(c *evidence.Container) { c.Readiness.Kind = "grpc" }), fails(`service unhealthy (responded with "NOT_SERVING")`, 590)), confirmed("readiness_probe", "grpc")},
+		{"no event was kept", unready(unreadied()), likely("readiness_probe", "")},
+		{"an event of an earlier instance", unready(unreadied(func(c *evidence.Container) { c.RunningSince = at(100) }), fails(refused, 50)), likely("readiness_probe", "")},
+		{"an event of another container", unready(unreadied(), eventOf("web", "Unhealthy", "Readiness probe failed: "+refused, at(590))), likely("readiness_probe", "")},
+		{"a liveness probe is none", unready(unreadied(), warnsOf("Unhealthy", "Liveness probe failed: "+refused, at(590))), likely("readiness_probe", "")},
+		{"truth 54: it may just be starting", unready(unreadied(), fails(refused, 20), asOfAt(30)), nothing},
 		{"truth 39: the startup probe has not passed", unready(starting), nothing},
 		{"truth 39: far beyond what it allows", unready(starting, asOfAt(3600)), unknown()},
-		{"ready by now", unready(runs(func(c *evidence.Container) { c.Ready = true })), nothing},
-		{"it ended: its stop tells", unready(runs(func(c *evidence.Container) { c.State = "terminated" })), nothing},
-		{"no readiness probe", unready(runs(func(c *evidence.Container) { c.Readiness = nil })), unknown()},
+		{"ready by now", unready(unreadied(func(c *evidence.Container) { c.Ready = true })), nothing},
+		{"it ended: its stop tells", unready(unreadied(func(c *evidence.Container) { c.State = "terminated" })), nothing},
+		{"no readiness probe", unready(unreadied(func(c *evidence.Container) { c.Readiness = nil })), unknown()},
 		{"readiness gate, no condition", unready(gate, allReady), confirmed("readiness_gate", "example.com/lb")},
 		{"readiness gate, False", unready(gate, allReady, pod(evidence.Condition{Type: "example.com/lb", Status: "False", Reason: "Unregistered"})), confirmed("readiness_gate", "example.com/lb")},
 		{"near miss: the gate is open", unready(gate, allReady, pod(evidence.Condition{Type: "example.com/lb", Status: "True"}), healthyNode), unknown()},
 		{"near miss: a container is not ready", unready(gate, pod(evidence.Condition{Type: "ContainersReady", Status: "False"}, evidence.Condition{Type: "Ready", Status: "False"})), nothing},
 		{"finished", unready(gate, allReady, changed(func(e *evidence.Evidence) { e.Pod.Phase = "Succeeded" })), nothing},
 		{"truth 41: the node is silent and the status as it was", unready(allReady, silentNode), lost("unreachable", record.Confirmed)},
-		{"truth 41: of a container too", unready(runs(), silentNode, fails(refused, 100)), lost("unreachable", record.Confirmed)},
+		{"truth 41: of a container too", unready(unreadied(), silentNode, fails(refused, 100)), lost("unreachable", record.Confirmed)},
 		{"the node was not read, and the event tells", unready(allReady, warns("NodeNotReady", "Node is not ready", at(500))), lost("unreachable", record.Likely)},
 		{"the node came back since", unready(gate, pod(evidence.Condition{Type: "ContainersReady", Status: "True", Time: at(5)}, evidence.Condition{Type: "Ready", Status: "False", Time: at(550)}), warns("NodeNotReady", "Node is not ready", at(500))), confirmed("readiness_gate", "example.com/lb")},
 		{"the node is there and not ready", unready(allReady, node("False", "KubeletNotReady", "container runtime is down")), lost("not_ready", record.Confirmed)},
-		{"near miss: a node that is not ready fails no probe", unready(runs(), node("False", "KubeletNotReady", "x"), fails(refused, 590)), confirmed("readiness_probe", "refused")},
+		{"near miss: a node that is not ready fails no probe", unready(unreadied(), node("False", "KubeletNotReady", "x"), fails(refused, 590)), confirmed("readiness_probe", "refused")},
 	})
 }
 
@@ -202,7 +203,9 @@ func TestTerminating(t *testing.T) {
 	}
 	running := other(evidence.Container{Name: "api", Type: record.App, State: "running", RunningSince: t0})
 	ended := other(evidence.Container{Name: "api", Type: record.App, State: "terminated", Ended: &evidence.Ended{ExitCode: 137}})
-	finalizer := changed(func(e *evidence.Evidence) { e.Pod.Finalizers, e.Pod.DeletionGraceSeconds = []string{"example.com/hold"}, 0 })
+	finalizer := changed(func(e *evidence.Evidence) {
+		e.Pod.Finalizers, e.Pod.DeletionGraceSeconds = []string{"example.com/hold"}, 0
+	})
 	taint := changed(func(e *evidence.Evidence) {
 		e.Pod.Disruption = &evidence.Condition{Reason: "DeletionByTaintManager", Message: "Taint manager: deleting due to NoExecute taint"}
 	})
