@@ -264,14 +264,22 @@ func fromTerminated(t *corev1.ContainerStateTerminated) *Terminated {
 	}
 }
 
+// lastSecond is the end of the year 9999: a later time has no form in JSON.
+const lastSecond = 253402300799
+
 // KnownTime returns t in UTC, or the zero time where t is a stand-in for
 // "unknown": null, or the epoch of 1970 that containerd writes for a start that failed.
 func KnownTime(t time.Time) time.Time {
-	if t.Unix() <= 0 {
+	if seconds(t) == 0 {
 		return time.Time{}
 	}
 	return t.UTC()
 }
 
 // seconds returns a known time in Unix seconds, 0 for an unknown one.
-func seconds(t time.Time) int64 { return max(t.Unix(), 0) }
+func seconds(t time.Time) int64 {
+	if u := t.Unix(); u > 0 && u <= lastSecond {
+		return u
+	}
+	return 0
+}

@@ -17,9 +17,10 @@ const (
 	maxCommand = 1 << 10
 	// maxArguments bounds the words of a command.
 	maxArguments = 64
-	// maxList bounds any other list, maxOthers that of the pod's other containers.
+	// maxList bounds any other list, maxOthers that of the pod's other containers, whose
+	// messages are bounded by maxCommand.
 	maxList   = 64
-	maxOthers = 48
+	maxOthers = 32
 )
 
 // clip bounds a text at a rune's border.

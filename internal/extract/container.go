@@ -21,7 +21,11 @@ func container(pod *corev1.Pod, t record.ContainerType, name string, whole bool)
 		addSpec(&e, pod, c, whole)
 	}
 	if cs := status(pod, t, name); cs != nil {
-		addStatus(&e, cs)
+		most := maxMessage
+		if !whole {
+			most = maxCommand
+		}
+		addStatus(&e, cs, most)
 	}
 	return e
 }
@@ -92,7 +96,8 @@ func references(c *corev1.Container) []evidence.Reference {
 	return out
 }
 
-func addStatus(e *evidence.Container, cs *corev1.ContainerStatus) {
+// addStatus adds a status, with messages of at most so many bytes.
+func addStatus(e *evidence.Container, cs *corev1.ContainerStatus, most int) {
 	e.RestartCount, e.Ready = int(cs.RestartCount), cs.Ready
 	e.Started = cs.Started != nil && *cs.Started
 	switch {
@@ -104,17 +109,17 @@ func addStatus(e *evidence.Container, cs *corev1.ContainerStatus) {
 		e.State = "waiting" // which is what no state at all means
 	}
 	if w := cs.State.Waiting; w != nil {
-		e.WaitingReason, e.WaitingMessage = clipTo(w.Reason, maxCommand), clip(w.Message)
+		e.WaitingReason, e.WaitingMessage = clipTo(w.Reason, maxCommand), clipTo(w.Message, most)
 	}
-	e.Ended, e.LastEnded = ended(cs.State.Terminated), ended(cs.LastTerminationState.Terminated)
+	e.Ended, e.LastEnded = ended(cs.State.Terminated, most), ended(cs.LastTerminationState.Terminated, most)
 }
 
-func ended(t *corev1.ContainerStateTerminated) *evidence.Ended {
+func ended(t *corev1.ContainerStateTerminated, most int) *evidence.Ended {
 	if t == nil {
 		return nil
 	}
 	return &evidence.Ended{
-		ExitCode: t.ExitCode, Reason: clipTo(t.Reason, maxCommand), Message: clip(t.Message), ContainerID: t.ContainerID,
+		ExitCode: t.ExitCode, Reason: clipTo(t.Reason, maxCommand), Message: clipTo(t.Message, most), ContainerID: clipTo(t.ContainerID, maxCommand),
 		StartedAt: detect.KnownTime(t.StartedAt.Time), FinishedAt: detect.KnownTime(t.FinishedAt.Time),
 	}
 }

@@ -31,7 +31,33 @@ var observed = time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("CET", 3600))
 
 // TestPods reads pods and compares the records and the evidence of their stops.
 func TestPods(t *testing.T) {
-	paths, err := filepath.Glob("testdata/*.txtar")
+	goldens(t, "testdata/*.txtar", func(pod *corev1.Pod, add func(name string, v any)) {
+		view := detect.FromPod(pod)
+		for i, s := range detect.New().Observe(&view, false).Stops {
+			add(fmt.Sprint("record ", i+1), extract.Stop("prod", &s, pod, observed))
+			add(fmt.Sprint("evidence ", i+1), extract.Evidence(&s, pod))
+		}
+	})
+}
+
+// TestStalledPods does so for what stalls in them.
+func TestStalledPods(t *testing.T) {
+	goldens(t, "testdata/stalls/*.txtar", func(pod *corev1.Pod, add func(name string, v any)) {
+		view := detect.FromPod(pod)
+		stalls := detect.NewSnapshotStalls("prod")
+		stalls.Observe(&view, observed)
+		for i, ep := range stalls.Due(observed) {
+			add(fmt.Sprint("record ", i+1), extract.StallRecord(&ep, pod, observed))
+			if i == 0 {
+				add("evidence", extract.Stall(&ep, pod))
+			}
+		}
+	})
+}
+
+// goldens reads pods, and compares what results from each with what its file has after it.
+func goldens(t *testing.T, pattern string, results func(pod *corev1.Pod, add func(name string, v any))) {
+	paths, err := filepath.Glob(pattern)
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no tests: %v", err)
 	}
@@ -46,22 +72,17 @@ func TestPods(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := pod.DeepCopy()
-			view := detect.FromPod(&pod)
 			got := []txtar.File{a.Files[0]}
-			for i, s := range detect.New().Observe(&view, false).Stops {
-				add := func(name string, v any) {
-					b, err := json.MarshalIndent(v, "", "  ")
-					if err != nil {
-						t.Fatal(err)
-					}
-					if bytes.Contains(b, []byte("1970-")) || bytes.Contains(b, []byte("0001-")) {
-						t.Errorf("an unknown time was not left out:\n%s", b)
-					}
-					got = append(got, txtar.File{Name: fmt.Sprintf("%s %d", name, i+1), Data: append(b, '\n')})
+			results(&pod, func(name string, v any) {
+				b, err := json.MarshalIndent(v, "", "  ")
+				if err != nil {
+					t.Fatal(err)
 				}
-				add("record", extract.Stop("prod", &s, &pod, observed))
-				add("evidence", extract.Evidence(&s, &pod))
-			}
+				if bytes.Contains(b, []byte("1970-")) || bytes.Contains(b, []byte("0001-")) {
+					t.Errorf("an unknown time was not left out:\n%s", b)
+				}
+				got = append(got, txtar.File{Name: name, Data: append(b, '\n')})
+			})
 			if diff := cmp.Diff(before, &pod); diff != "" {
 				t.Errorf("the pod was written to:\n%s", diff)
 			}

@@ -36,7 +36,7 @@ func Stall(ep *detect.Episode, pod *corev1.Pod) evidence.Evidence {
 	e := evidence.Evidence{
 		Version: evidence.Version,
 		Pod:     evidence.Pod{Namespace: ep.Namespace, Name: ep.Pod, UID: ep.PodUID},
-		Stall:   &evidence.Stall{Class: ep.Class, Begin: ep.Begin},
+		Stall:   &evidence.Stall{Class: ep.Class, Begin: ep.Begin, Key: ep.Cause},
 	}
 	if ep.Name != "" {
 		e.Container = evidence.Container{Name: ep.Name, Type: ep.Type}

@@ -28,7 +28,9 @@ import (
 func randomPods(seed int64) *randfill.Filler {
 	return randfill.NewWithSeed(seed).NilChance(0.4).NumElements(0, 3).MaxDepth(12).Funcs(
 		func(t *metav1.Time, c randfill.Continue) {
-			switch c.Intn(5) {
+			switch c.Intn(6) {
+			case 5:
+				*t = metav1.Unix(253402300799+c.Int63n(2), 0)
 			case 0:
 				*t = metav1.Time{}
 			case 1:
