@@ -58,6 +58,10 @@ e2e: build ## run the end-to-end tests against a cluster that is made for them (
 	fi; \
 	WHYRESTART_BIN="$(CURDIR)/$(BIN)" $(GO) test -tags e2e -count=1 -timeout $(E2E_TIMEOUT) -v ./test/e2e/...
 
+.PHONY: accuracy
+accuracy: export WHYRESTART_E2E_ACCURACY := $(CURDIR)/docs/accuracy.md
+accuracy: e2e ## run the end-to-end tests, and write what was explained, and what kubectl shows, to docs/accuracy.md
+
 .PHONY: bench
 bench: ## run the benchmarks; BENCH=regexp chooses, compare two outputs with benchstat
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...

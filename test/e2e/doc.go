@@ -20,11 +20,17 @@
 //   - a plain watch of pods by the test. It replaces the first where the cluster is
 //     not that of test/cluster; scenarios that harm the node are skipped there.
 //
+// Each scenario also writes down what is true of every stop and stall that it provokes,
+// see claim: the explanation has to agree with it in cause, detail, category and
+// confidence, nothing may be left out, and nothing said that nobody provoked.
+//
 // Environment:
 //
 //	KUBECONFIG                 the cluster; needed
 //	WHYRESTART_BIN             the program under test; built unless set
 //	WHYRESTART_CLUSTER_DIR     state folder of test/cluster, /var/lib/whyrestart-cluster unless set
 //	WHYRESTART_CLUSTER_BIN     the tool of test/cluster; built unless set
+//	WHYRESTART_E2E_ACCURACY    a file that the table of what was explained is written to, beside what
+//	                           kubectl shows; "make accuracy" writes docs/accuracy.md
 //	WHYRESTART_E2E_REPORT      a file that the table of all scenarios is written to
 package e2e

@@ -116,7 +116,11 @@ func nodeScenarios() []scenario {
 			s.crowdCrashes(3)
 			s.noStops("steady-1", "main")
 		}},
-		{name: "containerd-restarted", needsNode: true, truth: crowdTruths(), run: func(s *space) {
+		{name: "containerd-restarted", needsNode: true, truth: append(crowdTruths(),
+			disruption("crash-1/main", "it ended while no containerd ran", "runtime_restarted", "", proven).maybe(),
+			disruption("crash-2/main", "it ended while no containerd ran", "runtime_restarted", "", proven).maybe(),
+			disruption("crash-3/main", "it ended while no containerd ran", "runtime_restarted", "", proven).maybe(),
+		), run: func(s *space) {
 			s.crowd()
 			s.harm("restart-containerd")
 			s.crowdCrashes(2)
