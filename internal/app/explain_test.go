@@ -1,7 +1,10 @@
 package app
 
 import (
+	"bytes"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -197,4 +200,45 @@ func TestExplanations(t *testing.T) {
 	if diff := cmp.Diff(want, got[0].History); diff != "" {
 		t.Errorf("history (-want +got):\n%s", diff)
 	}
+}
+
+// TestExplainEveryRecording holds that what is found can be read in a terminal: it names
+// the cause, fits into 80 columns, and shows nothing that acts on it.
+func TestExplainEveryRecording(t *testing.T) {
+	eachRecording(t, func(t *testing.T, dir string, w want) {
+		found, _, err := LookInto(t.Context(), "", filepath.Join(dir, "dump.tar.gz"), nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		AddLife(found)
+		var text bytes.Buffer
+		for _, x := range Explanations(found) {
+			if err := printer.Explain(&text, x, printer.ExplainOptions{Now: noon}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		commands := make(map[string]bool)
+		for i := range found {
+			for _, n := range found[i].Record.Diagnosis.Next {
+				commands[printer.Escape(n.Command)] = true
+			}
+			if len(found[i].Record.Life) == 0 {
+				t.Errorf("%s: no life", found[i].Record.Pod)
+			}
+		}
+		for _, f := range w.Final {
+			if !slices.ContainsFunc(strings.Split(f.Cause, "|"), func(c string) bool { return strings.Contains(text.String(), "CAUSE      "+c) }) {
+				t.Errorf("no cause %s in\n%s", f.Cause, text.String())
+			}
+		}
+		for line := range strings.Lines(text.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			if printer.Columns(line) > printer.DefaultWidth && !commands[strings.TrimSpace(strings.TrimPrefix(line, "NEXT"))] {
+				t.Errorf("longer than the terminal: %s", line)
+			}
+			if printer.Escape(line) != line {
+				t.Errorf("not safe: %q", line)
+			}
+		}
+	})
 }

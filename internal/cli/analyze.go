@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whyrestart/whyrestart/internal/app"
+	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 type analyzeOptions struct {
@@ -53,17 +54,18 @@ func runAnalyze(ctx context.Context, e *environment, o *analyzeOptions, path str
 	if err := firstError(o.output.check, o.filter.check, o.failOn.check); err != nil {
 		return err
 	}
-	doc, err := app.Analyze(ctx, o.cluster, path, e.In)
+	found, coverage, err := app.LookInto(ctx, o.cluster, path, e.In, nil)
 	if err != nil {
 		return err
 	}
+	o.output.asOf = app.AsOf(found, true)
+	doc := record.Document{Schema: record.Schema, Findings: app.Records(found), Coverage: coverage}
 	if len(o.filter.categories) == 0 && o.output.format != "" && o.output.format != "wide" {
 		o.filter.all = true // programs filter for themselves
 	}
 	hit := o.failOn.judge(o.filter.ofContainer(doc.Findings))
 	newestFirst(doc.Findings)
 	doc.Findings = o.filter.keep(doc.Findings)
-	o.output.recorded = true
 	if err := o.output.findings(e, doc, true); err != nil && (hit == nil || !errors.Is(err, errNothing)) {
 		return err
 	}

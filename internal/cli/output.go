@@ -17,8 +17,8 @@ import (
 type outputFlags struct {
 	format   string
 	absolute bool
-	// recorded tells that what is shown is of a recorded state.
-	recorded bool
+	// asOf is when a recorded state that is shown was made.
+	asOf     time.Time
 	formats  []string
 	template template
 }
@@ -63,7 +63,7 @@ func (f *outputFlags) document(e *environment, d record.Document, namespace bool
 		return err
 	}
 	return printer.NewTable(e.Out, printer.TableOptions{
-		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Recorded: f.recorded, Color: color, Now: time.Now(),
+		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, AsOf: f.asOf, Color: color, Now: time.Now(),
 	}).Rows(d.Findings)
 }
 

@@ -2,6 +2,7 @@ package printer
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -43,7 +44,7 @@ func detail(r *record.Record) string {
 	switch {
 	case more == "":
 		return d
-	case d == "" || strings.Contains(more, d):
+	case d == "":
 		return more
 	}
 	return d + ": " + more
@@ -97,6 +98,14 @@ func briefStall(r *record.Record) string {
 		if p := probed(r); p != "" {
 			return p
 		}
+	case "missing_configmap", "missing_secret", "missing_key":
+		if what := missingObject.FindString(d.Summary); what != "" {
+			return oneLine(what)
+		}
+	case "image_not_found", "image_pull_auth", "image_registry_unreachable", "image_rate_limited", "image_platform_mismatch", "image_never_pull", "image_pull_failed":
+		if e := quotedField(r, "].image"); e != nil {
+			return oneLine(e.Value)
+		}
 	case "unschedulable":
 		if _, why, ok := strings.Cut(d.Summary, ": "); ok {
 			return oneLine(strings.TrimSuffix(why, "."))
@@ -104,6 +113,9 @@ func briefStall(r *record.Record) string {
 	}
 	return oneLine(strings.TrimSuffix(d.Summary, "."))
 }
+
+// missingObject is how the summaries of such stalls name what is missing.
+var missingObject = regexp.MustCompile(`(key \S+ of the )?(ConfigMap|Secret) [^\s,]+`)
 
 // probed is what a probe asked for, out of its quoted definition, which is as kubectl
 // describes it: "httpGet GET :8080/healthz delay=0s timeout=1s".

@@ -27,6 +27,10 @@ func (p *page) life() {
 		return
 	}
 	times, deltas, names := make([]string, len(steps)), make([]string, len(steps)), make([]string, len(steps))
+	ref := p.r.When()
+	if ref.IsZero() {
+		ref = steps[len(steps)-1].Time
+	}
 	var last time.Time
 	for i, s := range steps {
 		names[i] = Escape(strings.ReplaceAll(s.Step, "_", " "))
@@ -37,7 +41,7 @@ func (p *page) life() {
 			times[i] = "?"
 			continue
 		}
-		times[i] = p.clock(s.Time, p.r.When())
+		times[i] = p.clock(s.Time, ref)
 		if !last.IsZero() {
 			deltas[i] = "+" + Duration(s.Time.Sub(last))
 		}

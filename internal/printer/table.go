@@ -18,9 +18,9 @@ type TableOptions struct {
 	// Clock shows the time of day in place of the age, for a stream; Absolute shows
 	// times in full.
 	Clock, Absolute bool
-	// Recorded tells that the records are of a state that was recorded at some time: what
-	// had not ended then may have ended since.
-	Recorded bool
+	// AsOf is when the records were made, if that was not Now: what had not ended then may
+	// have ended since.
+	AsOf time.Time
 	// Color marks the cause by its category; the words say the same without it.
 	Color bool
 	// Now is what ages count from.
@@ -125,8 +125,10 @@ func (t *Table) age(r *record.Record) string {
 // goes on.
 func (t *Table) lasted(r *record.Record) string {
 	until := t.o.Now
-	if t.o.Clock || t.o.Recorded {
+	if t.o.Clock {
 		until = r.ObservedAt
+	} else if !t.o.AsOf.IsZero() {
+		until = t.o.AsOf
 	}
 	switch {
 	case r.Stop != nil && r.RanSeconds != nil:
