@@ -191,6 +191,7 @@ func (l *life) condition(c *evidence.Condition) {
 	case c.Type == "DisruptionTarget" && yes:
 		s.Step, s.Text, rank = "disrupted", brief(c.Reason+": "+c.Message), rankDeleted
 	case slices.Contains(p.ReadinessGates, c.Type):
+		rank = rankProbe
 		s.Step, s.Text = either(yes, "gate_open", "gate_closed"), brief(strings.TrimSpace(c.Type+" "+c.Reason))
 	default:
 		return
