@@ -52,7 +52,9 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 	if err != nil {
 		return nil, none, err
 	}
-	if filter == nil {
+	if filter != nil {
+		index.Unwatched()
+	} else {
 		// One list of all events is less than one of each pod's.
 		if err := listEvents(ctx, s, index, logger); err != nil {
 			return nil, none, err

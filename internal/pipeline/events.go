@@ -88,6 +88,12 @@ func NewEventIndex(fallback EventReader, now func() time.Time) *EventIndex {
 	}
 }
 
+// Unwatched tells that no watch fills the index: everything is read from the fallback.
+func (x *EventIndex) Unwatched() { x.release() }
+
+// release lets those go on that wait for the first list.
+func (x *EventIndex) release() { x.heardOne.Do(func() { close(x.heard) }) }
+
 // wait waits shortly for the first list, once.
 func (x *EventIndex) wait(ctx context.Context) {
 	select {
@@ -101,7 +107,7 @@ func (x *EventIndex) wait(ctx context.Context) {
 	case <-x.heard:
 	case <-ctx.Done():
 	case <-patience.C:
-		x.heardOne.Do(func() { close(x.heard) })
+		x.release()
 	}
 }
 
@@ -210,7 +216,7 @@ func (x *EventIndex) EventTrouble(scope string, err error) {
 	x.mu.Lock()
 	x.scopes[scope] = err
 	x.mu.Unlock()
-	x.heardOne.Do(func() { close(x.heard) })
+	x.release()
 }
 
 // Kept tells how many events are kept, and of how many objects they were dropped.
@@ -222,6 +228,7 @@ func (x *EventIndex) Kept() (events, dropped int) {
 
 // Events implements EventReader.
 func (x *EventIndex) Events(ctx context.Context, namespace, uid string) ([]*corev1.Event, error) {
+	x.wait(ctx)
 	found, complete, err := x.find(eventKey{uid: types.UID(uid)}, namespace, "")
 	if complete {
 		return found, nil
@@ -234,6 +241,7 @@ func (x *EventIndex) Events(ctx context.Context, namespace, uid string) ([]*core
 
 // NodeEvents implements NodeEventReader.
 func (x *EventIndex) NodeEvents(ctx context.Context, name string) ([]*corev1.Event, error) {
+	x.wait(ctx)
 	// Events about nodes stand in the namespace default (client-go tools/record/event.go
 	// makeEvent), which may be watched for them alone.
 	found, complete, err := x.find(eventKey{node: name}, NodeEventScope, "default", "")

@@ -1,0 +1,531 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// cluster is a ClusterReader of one node.
+type cluster struct {
+	node *corev1.Node
+	err  error
+	gate chan struct{}
+}
+
+var missingObject = apierrors.NewNotFound(schema.GroupResource{Resource: "things"}, "x")
+
+func (c *cluster) Node(ctx context.Context, name string) (*corev1.Node, error) {
+	if c.gate != nil {
+		select {
+		case <-c.gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	if c.node == nil || c.node.Name != name {
+		return nil, missingObject
+	}
+	return c.node, nil
+}
+
+func (c *cluster) Nodes(context.Context) ([]*corev1.Node, error) {
+	if c.node == nil {
+		return nil, c.err
+	}
+	return []*corev1.Node{c.node}, c.err
+}
+func (c *cluster) PodsOnNodes(context.Context) ([]*corev1.Pod, error) { return nil, c.err }
+func (*cluster) Claim(context.Context, string, string) (*corev1.PersistentVolumeClaim, error) {
+	return nil, missingObject
+}
+func (*cluster) Namespace(context.Context, string) (*corev1.Namespace, error) {
+	return &corev1.Namespace{}, nil
+}
+func (*cluster) Controllers(context.Context, metav1.Object) ([]metav1.Object, error) { return nil, nil }
+func (*cluster) Pod(context.Context, string, string) (*corev1.Pod, error) {
+	return nil, missingObject
+}
+
+func killed(n int) corev1.ContainerStatus {
+	s := crashed(n)
+	s.State.Terminated.ExitCode = 137
+	s.State.Terminated.StartedAt, s.State.Terminated.FinishedAt = metav1.NewTime(noon.Add(-time.Minute)), metav1.NewTime(noon)
+	return s
+}
+
+// watched starts a rig with an index of events that are watched.
+func watched(t *testing.T, l *ledger, change func(*Options)) *rig {
+	g := start(t, l, func(o *Options) {
+		o.EventIndex = NewEventIndex(nil, time.Now)
+		o.Readers.Events = o.EventIndex
+		o.Archive, o.Readers.History = l, l
+		if change != nil {
+			change(o)
+		}
+	})
+	g.EventTrouble("", nil)
+	return g
+}
+
+// causes are those of what was told, in order, "+" where a stall has ended.
+func (g *rig) causes() (out []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.told {
+		s := r.Diagnosis.Cause
+		if r.Stall != nil && !r.End.IsZero() {
+			s += "+"
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (g *rig) end(t *testing.T) {
+	t.Helper()
+	if err := g.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (g *rig) evidence(t *testing.T, id string) evidence.Evidence {
+	t.Helper()
+	e, err := g.ledger.Evidence(t.Context(), id)
+	if err != nil {
+		t.Fatalf("evidence of %s: %v", id, err)
+	}
+	return e
+}
+
+// probeKill is what the kubelet writes before it kills a container for its probe.
+func probeKill(uid string, second int) *corev1.Event {
+	ev := event("Pod", uid, "Killing", "Container app failed liveness probe, will be restarted", second)
+	ev.InvolvedObject.Name, ev.InvolvedObject.FieldPath = "pod-"+uid, "spec.containers{app}"
+	return ev
+}
+
+func probed(p *corev1.Pod) *corev1.Pod {
+	p.Spec.Containers[0].LivenessProbe = &corev1.Probe{}
+	return p
+}
+
+func TestLateEventDiagnosesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := watched(t, new(ledger), nil)
+		g.Replace("", []Object{object(probed(pod("u", 1, running(0))))}, "1")
+		g.Apply("", object(probed(pod("u", 2, killed(0)))))
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		g.Event(probeKill("u", -30))
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"sigkill_unattributed", "liveness_probe"}, g.causes()); diff != "" {
+			t.Fatalf("told (-want +got):\n%s", diff)
+		}
+		if g.told[0].ID != g.told[1].ID || g.told[1].Log == nil || g.told[1].Workload == nil {
+			t.Errorf("the late diagnosis is another stop, or lost what was collected: %+v", g.told[1])
+		}
+		e := g.evidence(t, g.told[0].ID)
+		if len(e.Events) != 1 || e.Log == nil || e.Log.Lines != nil || !e.AsOf.Equal(noon.Add(5*time.Second)) {
+			t.Errorf("kept evidence: events %+v, log %+v, as of %v", e.Events, e.Log, e.AsOf)
+		}
+		// An event that says nothing new, and one that comes when nobody waits for it any more.
+		g.Event(probeKill("u", -29))
+		time.Sleep(recentFor + time.Second)
+		g.Event(event("Pod", "u", "SandboxChanged", "", 0))
+		synctest.Wait()
+		if n := len(g.causes()); n != 2 {
+			t.Errorf("%d told, want 2", n)
+		}
+		g.end(t)
+		if len(g.meter.completed) != 1 {
+			t.Errorf("counted %d times", len(g.meter.completed))
+		}
+	})
+}
+
+func TestRelabelledKeepsItsEvidence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := watched(t, new(ledger), nil)
+		g.Replace("", []Object{object(pod("u", 1, running(0)))}, "1")
+		g.Event(event("Pod", "u", "Scheduled", "", -100))
+		g.Apply("", object(pod("u", 2, killed(0))))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		s := killed(0)
+		s.State.Terminated.Reason = "OOMKilled"
+		g.Apply("", object(pod("u", 3, s)))
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"sigkill_unattributed", "oom_killed"}, g.causes()); diff != "" {
+			t.Fatalf("told (-want +got):\n%s", diff)
+		}
+		e := g.evidence(t, g.told[0].ID)
+		if e.Stop.Reason != "OOMKilled" || e.Log == nil || len(e.Events) != 1 || !e.EventsRead {
+			t.Errorf("evidence after the new label: %+v, log %+v, events %+v", e.Stop, e.Log, e.Events)
+		}
+		g.end(t)
+	})
+}
+
+func TestWhatCannotBeReadIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := watched(t, new(ledger), func(o *Options) {
+			o.Readers.Cluster = &cluster{err: errors.New("nodes is forbidden")}
+			o.Readers.Logs = logs{make(chan struct{})} // which never answers
+		})
+		g.EventTrouble("", errors.New("events is forbidden"))
+		g.Replace("", nil, "1")
+		g.Apply("", object(pod("u", 2, killed(0))))
+		time.Sleep(collectTimeout + time.Second)
+		synctest.Wait()
+		last := g.told[len(g.told)-1]
+		want := []record.Missing{
+			{What: "events of the pod", Why: "events are not watched: events is forbidden"},
+			{What: "log", Why: "context deadline exceeded"},
+			{What: "node", Why: "nodes is forbidden"},
+			{What: "node events", Why: "events are not watched: events is forbidden"},
+		}
+		for _, m := range want {
+			if !slices.Contains(last.Diagnosis.Missing, m) {
+				t.Errorf("%+v is not among what is missing: %+v", m, last.Diagnosis.Missing)
+			}
+		}
+		g.end(t)
+	})
+}
+
+func TestStormIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := watched(t, new(ledger), func(o *Options) { o.Readers.Cluster = &cluster{gate: make(chan struct{})} })
+		g.Replace("", nil, "1")
+		const n = 10_000
+		for i := range n {
+			g.Apply("", object(pod(fmt.Sprint("u", i), 2, killed(0))))
+		}
+		synctest.Wait()
+		if waiting := len(g.stops) + len(g.late) + len(g.stalls); waiting > 3*queued {
+			t.Errorf("%d wait", waiting)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(g.recents.byID) > recentsKept || len(g.recents.order) > recentsKept || len(g.collector.near.ring) > neighboursKept {
+			t.Errorf("%d recent ones, %d neighbours are kept", len(g.recents.order), len(g.collector.near.ring))
+		}
+		g.end(t)
+		ids := make(map[string]bool)
+		for _, r := range g.told {
+			ids[r.ID] = true
+		}
+		if len(ids) != n {
+			t.Errorf("%d stops told, want %d", len(ids), n)
+		}
+	})
+}
+
+// pending is a pod that the scheduler finds no node for.
+func pending(uid string, version int) *corev1.Pod {
+	p := pod(uid, version, corev1.ContainerStatus{})
+	p.CreationTimestamp = metav1.NewTime(noon)
+	p.Spec.NodeName = ""
+	p.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", LastTransitionTime: metav1.NewTime(noon),
+		Message: "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+	}}}
+	return p
+}
+
+// ready is a pod that is well.
+func ready(uid string, version int) *corev1.Pod {
+	s := running(0)
+	s.Ready, s.Started = true, new(true)
+	p := pod(uid, version, s)
+	at := metav1.NewTime(noon.Add(10 * time.Minute))
+	for _, c := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: c, Status: corev1.ConditionTrue, LastTransitionTime: at})
+	}
+	return p
+}
+
+func TestStallBeginsAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(ledger)
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
+		use := func(o *Options) { o.Readers.Cluster = &cluster{node: node} }
+		g := watched(t, l, use)
+		g.Replace("", []Object{object(ready("well", 1))}, "1")
+		g.Apply("", object(pending("u", 2)))
+		g.Apply("", object(pending("v", 2)))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := g.causes(); len(got) != 0 {
+			t.Fatalf("told %v while the grace lasts", got)
+		}
+		time.Sleep(time.Hour) // it is diagnosed again now and then, and says nothing new
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"unschedulable", "unschedulable"}, g.causes()); diff != "" {
+			t.Fatalf("told (-want +got):\n%s", diff)
+		}
+		first := g.told[0]
+		if first.Pod != "pod-u" || !first.Begin.Equal(noon) || first.Diagnosis.Detail != "insufficient_cpu" || first.Workload == nil {
+			t.Errorf("the stall: %+v %+v", first, first.Stall)
+		}
+		if e := g.evidence(t, first.ID); e.Scheduling == nil || e.Scheduling.Nodes != 1 || e.Stall.Class != evidence.Unscheduled {
+			t.Errorf("its evidence: %+v", e)
+		}
+		g.Apply("", object(ready("u", 9)))
+		synctest.Wait()
+		ended := g.told[len(g.told)-1]
+		if len(g.told) != 3 || ended.ID != first.ID || ended.End.IsZero() || ended.Diagnosis.Cause != "unschedulable" {
+			t.Errorf("the end: %v, %+v", g.causes(), ended.Stall)
+		}
+		g.end(t)
+
+		// The other one ends while nobody watches.
+		time.Sleep(time.Hour)
+		g = watched(t, l, use)
+		g.Replace("", []Object{object(ready("u", 9)), object(ready("v", 12))}, "12")
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"unschedulable+"}, g.causes()); diff != "" {
+			t.Fatalf("after the absence, told (-want +got):\n%s", diff)
+		}
+		g.Replace("", nil, "20")
+		synctest.Wait()
+		if got := g.causes(); slices.Contains(got[1:], "unschedulable+") {
+			t.Errorf("a stall ends twice: %v", got)
+		}
+		g.end(t)
+		if n := len(g.meter.completed); n != 2 { // the ends of two running containers
+			t.Errorf("counted %d", n)
+		}
+	})
+}
+
+func TestStallOfAPodThatIsGoneAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(ledger)
+		g := watched(t, l, nil)
+		g.Replace("", []Object{object(pending("u", 2))}, "1")
+		time.Sleep(time.Minute)
+		g.end(t)
+		g = watched(t, l, nil)
+		g.Replace("", nil, "9")
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"unschedulable+"}, g.causes()); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		g.end(t)
+	})
+}
+
+func TestPodsThatAreNeverCreated(t *testing.T) {
+	refused := func(second, count int) *corev1.Event {
+		ev := event("ReplicaSet", "web-5d4f", "FailedCreate", `Error creating: pods "web-5d4f-x2x4z" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=2, limited: pods=2`, 0)
+		ev.Type, ev.Count, ev.LastTimestamp = corev1.EventTypeWarning, int32(count), metav1.NewTime(noon.Add(time.Duration(second)*time.Second))
+		return ev
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := new(ledger)
+		g := watched(t, l, nil)
+		g.Replace("", nil, "1")
+		g.Event(refused(0, 1))
+		time.Sleep(5 * time.Second)
+		g.Event(refused(5, 9))
+		synctest.Wait()
+		if got := g.causes(); len(got) != 0 {
+			t.Fatalf("told %v at once", got)
+		}
+		time.Sleep(absentGrace)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"pod_not_created"}, g.causes()); diff != "" {
+			t.Fatalf("told (-want +got):\n%s", diff)
+		}
+		r := g.told[0]
+		if r.Pod != "web-5d4f-x2x4z" || r.PodUID != "" || r.Namespace != "ns" || r.Workload == nil || !r.Begin.Equal(noon) {
+			t.Errorf("the stall: %+v %+v", r, r.Stall)
+		}
+		g.end(t)
+
+		g = watched(t, l, nil) // which goes on where the first one ended
+		g.Replace("", nil, "1")
+		g.Event(refused(5, 9))
+		time.Sleep(time.Minute)
+		g.Event(event("ReplicaSet", "web-5d4f", "SuccessfulCreate", "Created pod: web-5d4f-abcde", 80))
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"pod_not_created+"}, g.causes()); diff != "" {
+			t.Fatalf("told (-want +got):\n%s", diff)
+		}
+		if g.told[0].ID != r.ID {
+			t.Error("another stall ended")
+		}
+		g.end(t)
+	})
+}
+
+func TestNeighbours(t *testing.T) {
+	h := new(neighbourhood)
+	found := func(id, uid, node, owner, image, reason string, second int) *Finding {
+		f := &Finding{Record: record.Record{
+			ID: id, Namespace: "ns", PodUID: uid, Node: node, Category: record.Disruption,
+			Stop: &record.Stop{ExitObserved: true, Image: image, Reason: reason, FinishedAt: noon.Add(time.Duration(second) * time.Second)},
+		}}
+		f.Evidence.Pod.Owner = &record.Workload{Kind: "ReplicaSet", Name: owner}
+		return f
+	}
+	this := found("1", "u1", "n1", "web", "img", "Unknown", 0)
+	meant := found("9", "u9", "n1", "web", "img", "Completed", 0)
+	meant.Record.Category = record.Lifecycle
+	for _, f := range []*Finding{
+		this, meant,
+		found("2", "u2", "n1", "web", "img", "Unknown", 0),
+		found("3", "u3", "n1", "db", "other", "Unknown", 0),
+		found("4", "u3", "n1", "db", "other", "Error", 59),
+		found("5", "u5", "n2", "web", "img", "Error", -60),
+		found("6", "u6", "n2", "web", "img", "Error", 61),
+	} {
+		h.add(f)
+	}
+	want := &evidence.Neighbours{
+		Seconds:      60,
+		SameWorkload: evidence.Crowd{Stops: 2, Pods: 2, Nodes: 2, SameInstant: 1},
+		SameNode:     evidence.Crowd{Stops: 3, Pods: 2, Nodes: 1, SameInstant: 2},
+		SameImage:    evidence.Crowd{Stops: 2, Pods: 2, Nodes: 2, SameInstant: 1},
+	}
+	if diff := cmp.Diff(want, h.around(this)); diff != "" {
+		t.Errorf("neighbours (-want +got):\n%s", diff)
+	}
+	if got := h.around(meant); got != nil {
+		t.Errorf("a stop that was meant to happen has neighbours: %+v", got)
+	}
+	for i := range 2 * neighboursKept {
+		h.add(found(fmt.Sprint("x", i), "u", "n", "o", "i", "Error", 1000))
+	}
+	if len(h.ring) != neighboursKept {
+		t.Errorf("%d are kept", len(h.ring))
+	}
+}
+
+func TestBoots(t *testing.T) {
+	at := func(minute int) time.Time { return noon.Add(time.Duration(minute) * time.Minute) }
+	var b boots
+	b.saw("n1", "first", at(0))
+	b.saw("n1", "first", at(20))
+	b.saw("n1", "second", at(40))
+	b.saw("n1", "", at(50))
+	for _, tc := range []struct {
+		name     string
+		from, to time.Time
+		want     string
+	}{
+		{"it ran while the first boot was seen", at(10), at(45), "first"},
+		{"it started between the two, after nobody knows which", at(30), at(35), ""},
+		{"it started between the two and ran on", at(30), at(45), "second"},
+		{"it began later", at(60), at(70), ""},
+		{"nobody knows when it began", time.Time{}, at(70), ""},
+	} {
+		if got := b.during("n1", tc.from, tc.to); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+	if got := b.during("n2", at(0), at(50)); got != "" {
+		t.Errorf("another node: %q", got)
+	}
+}
+
+// shout redacts by a rule that leaves nothing of a secret, and is as good once as twice.
+type shout struct{}
+
+func (shout) Lines(lines []string) ([]string, int) {
+	out := slices.Clone(lines)
+	for i := range out {
+		out[i] = strings.ReplaceAll(out[i], "s3cret", "[redacted]")
+		if flag, _, ok := strings.Cut(out[i], "--password="); ok {
+			out[i] = flag + "--password=[redacted]"
+		}
+	}
+	return out, 0
+}
+
+// fill sets every string of a value to a text with a secret, and makes lists and pointers of one.
+func fill(v reflect.Value, text string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), text)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), text)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				fill(v.Field(i), text)
+			}
+		}
+	}
+}
+
+func TestEvidenceHasNoSecret(t *testing.T) {
+	var e evidence.Evidence
+	fill(reflect.ValueOf(&e).Elem(), "a s3cret")
+	e.Container.Args = []string{"--password", "open sesame", "--other", "value"}
+	NewEngine("", shout{}).hide(&e)
+	b, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree any
+	if err := json.Unmarshal(b, &tree); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	walk(tree, "", func(path, s string) {
+		if strings.Contains(s, "s3cret") || strings.Contains(s, "sesame") {
+			left = append(left, path)
+		}
+	})
+	for _, path := range left {
+		// What the API itself or a name says cannot be a secret that a program wrote.
+		key := path[strings.LastIndexByte(path, '.')+1:]
+		if slices.Contains([]string{"message", "lines", "command", "args", "target", "waitingMessage"}, key) {
+			t.Errorf("%s was not redacted", path)
+		}
+	}
+	if diff := cmp.Diff([]string{"--password", "[redacted]", "--other", "value"}, e.Container.Args); diff != "" {
+		t.Errorf("arguments (-want +got):\n%s", diff)
+	}
+}
+
+func walk(v any, path string, leaf func(path, s string)) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			walk(x, path+"."+k, leaf)
+		}
+	case []any:
+		for _, x := range v {
+			walk(x, path, leaf)
+		}
+	case string:
+		leaf(path, v)
+	}
+}
