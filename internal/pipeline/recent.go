@@ -121,13 +121,24 @@ func (rs *recents) about(ev *corev1.Event) []*recent {
 		return nil
 	}
 	var out []*recent
-	for _, r := range rs.order {
-		if concerns(r) && (r.Record.Diagnosis.Confidence != record.Confirmed || decides(ev.Reason)) {
+	newest := make(map[record.ContainerKey]int)
+	for _, r := range slices.Backward(rs.order) {
+		if !concerns(r) {
+			continue
+		}
+		// An event says nothing of what ended long before: of a container that crashes again and
+		// again, the newest are looked at.
+		key := record.ContainerKey{PodUID: r.Record.PodUID, Type: r.Record.ContainerType, Name: r.Record.Container}
+		if newest[key]++; newest[key] <= stopsPerEvent && (r.Record.Diagnosis.Confidence != record.Confirmed || decides(ev.Reason)) {
 			out = append(out, r)
 		}
 	}
+	slices.Reverse(out)
 	return out
 }
+
+// stopsPerEvent bounds the stops of one container that are looked at again for one event.
+const stopsPerEvent = 3
 
 // decides tells events that can change even what was confirmed.
 func decides(reason string) bool {
