@@ -97,7 +97,7 @@ func shortTimeout(e *evidence.Evidence, d *record.Diagnosis) *record.Advice {
 	if d.Cause == "startup_probe" {
 		name, p = "startupProbe", e.Container.Startup
 	}
-	if d.Cause != "liveness_probe" && d.Cause != "startup_probe" || d.Detail != "timeout" || p == nil || p.TimeoutSeconds > 1 {
+	if d.Cause != "liveness_probe" && d.Cause != "startup_probe" || d.Detail != "timeout" || p == nil || p.TimeoutSeconds != 1 {
 		return nil
 	}
 	return &record.Advice{

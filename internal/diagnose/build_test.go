@@ -96,7 +96,10 @@ func httpGet(target string) *evidence.Probe {
 }
 
 func liveness(p *evidence.Probe) change {
-	return func(e *evidence.Evidence) { e.Container.Liveness = p }
+	return func(e *evidence.Evidence) {
+		own := *p
+		e.Container.Liveness = &own
+	}
 }
 func readiness(p *evidence.Probe) change {
 	return func(e *evidence.Evidence) { e.Container.Readiness = p }

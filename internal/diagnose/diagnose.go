@@ -71,6 +71,7 @@ func Diagnose(e *evidence.Evidence) Finding {
 	a := ask(e)
 	if a.confidence == record.Confirmed && len(a.evidence) == 0 {
 		a.confidence = record.Likely // nothing to quote, nothing to confirm
+		a.missing = append(a.missing, record.Missing{What: "terminated state", Why: "no state that could be quoted was kept"})
 	}
 	d := record.Diagnosis{
 		Cause:        a.cause,

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,7 +203,11 @@ func TestDiagnose(t *testing.T) {
 }
 
 // check holds what every finding owes.
-func check(t *testing.T, f Finding) {
+func check(t interface {
+	Helper()
+	Error(...any)
+	Errorf(string, ...any)
+}, f Finding) {
 	t.Helper()
 	d := &f.Diagnosis
 	switch {
@@ -290,10 +295,32 @@ func FuzzDiagnose(f *testing.F) {
 }
 
 func BenchmarkDiagnose(b *testing.B) {
-	e := exited(137, "Error",
-		event("Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 503", at(58)),
-		event("Killing", "Container api failed liveness probe, will be restarted", at(59)))
-	for b.Loop() {
-		Diagnose(&e)
+	for _, bm := range []struct {
+		name string
+		e    evidence.Evidence
+	}{
+		{"probe", exited(137, "Error", liveness(httpGet("GET :8080/healthz")), manyEvents,
+			event("Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 503", at(58)),
+			event("Killing", "Container api failed liveness probe, will be restarted", at(59)))},
+		{"exit", exited(1, "Error", manyEvents, ofDeployment("3", "3", 2), calm)},
+		{"panic", exited(2, "Error", manyEvents, ofDeployment("3", "3", 2), calm, says(append(strings.Split(strings.Repeat("level=info msg=served\n", 80), "\n"), "panic: boom", "", "goroutine 1 [running]:", "main.main()", "\t/src/main.go:4 +0x1d", "exit status 2")...))},
+		{"oom", exited(137, "OOMKilled", memory(64), manyEvents, calm)},
+		{"deleted", exited(143, "Error", manyEvents, deletedAt(at(58)), event("Killing", stopping, at(58)), ofDeployment("1", "2", 3), ownerSays("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1", at(58)))},
+		{"sigkill", exited(137, "Error", manyEvents, calm)},
+		{"start", exited(128, "StartError", manyEvents, message(runcText+`exec: "/x": stat /x: no such file or directory: unknown`))},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Diagnose(&bm.e)
+			}
+		})
+	}
+}
+
+// manyEvents is as much as a pod that restarts often shows.
+func manyEvents(e *evidence.Evidence) {
+	for i := range 24 {
+		e.Events = append(e.Events, evidence.Event{Reason: "Pulled", Message: "Container image already present on machine", Container: true, First: at(i - 600), Last: at(i - 300), Count: 3})
 	}
 }
