@@ -135,17 +135,32 @@ func LookInto(ctx context.Context, cluster, path string, stdin io.Reader, filter
 }
 
 // dumpEvents reads events from what was recorded. A recording without any event was
-// made without them, which says nothing of what happened.
+// made without them, which says nothing of what happened; and one with events about pods
+// alone says nothing of what controllers did.
 type dumpEvents struct {
 	objects *dump.Objects
 	any     bool
-	latest  time.Time
+	// pods are those that were seen, others tells that there is an event about something else.
+	pods   map[types.UID]bool
+	others bool
+	latest time.Time
 }
 
 // saw takes an object, for the time that it tells.
 func (d *dumpEvents) saw(obj dump.Object) {
-	if _, ok := obj.(*corev1.Event); ok {
+	if d.pods == nil {
+		d.pods = make(map[types.UID]bool)
+	}
+	switch obj := obj.(type) {
+	case *corev1.Event:
 		d.any = true
+		if obj.InvolvedObject.Kind == "Pod" {
+			d.pods[obj.InvolvedObject.UID] = true
+		} else {
+			d.others = true
+		}
+	case *corev1.Pod:
+		d.pods[obj.UID] = true
 	}
 	if t := newestTime(obj); t.After(d.latest) {
 		d.latest = t
@@ -196,7 +211,7 @@ func (d *dumpEvents) asOf() time.Time { return d.latest }
 
 // Events implements pipeline.EventReader.
 func (d *dumpEvents) Events(_ context.Context, _, uid string) ([]*corev1.Event, error) {
-	if !d.any {
+	if !d.any || !d.others && !d.pods[types.UID(uid)] {
 		return nil, errNoEvents
 	}
 	return d.objects.EventsAbout(types.UID(uid)), nil
