@@ -73,6 +73,7 @@ func TestPreparing(t *testing.T) {
 		{"truth 48, up to 1.36", prepare(warns("FailedAttachVolume", `Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) api-0`, at(500))), confirmed("volume_attach_failed", "multi_attach")},
 		{"truth 48, from 1.37 on", prepare(warns("FailedAttachVolume", `Waiting for detach for volume "pvc-1" Volume is already exclusively attached to one node and can't be attached to another`, at(500))), confirmed("volume_attach_failed", "multi_attach")},
 		{"truth 48: the event is old", prepare(warns("FailedAttachVolume", `Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) api-0`, at(5)), asOfAt(3600)), likely("volume_attach_failed", "multi_attach")},
+		{"an event of long ago tells little", prepare(warns("FailedMount", `MountVolume.SetUp failed for volume "v" : configmap "x" not found`, at(100)), asOfAt(3600)), likely("missing_configmap", "volume")},
 		{"attached since", prepare(warns("FailedAttachVolume", `Multi-Attach error for volume "pvc-1" x`, at(5)), event("SuccessfulAttachVolume", `AttachVolume.Attach succeeded for volume "pvc-1"`, at(400)), healthyNode), unknown()},
 		{"attach fails", prepare(warns("FailedAttachVolume", `AttachVolume.Attach failed for volume "pvc-1" : rpc error: code = NotFound desc = disk not found`, at(500))), confirmed("volume_attach_failed", "")},
 		{"a claim that is not bound, on the node", prepare(warns("FailedMount", `Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[v], failed to process volumes=[v]: error processing PVC shop/data: PVC is not bound`, at(500))), confirmed("volume_mount_failed", "pvc_unbound")},
@@ -147,6 +148,10 @@ func TestUnready(t *testing.T) {
 		{"timeout", unready(unreadied(), fails(`Get "http://10.0.0.1:8080/ready": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`, 590)), confirmed("readiness_probe", "timeout")},
 		{"exec", unready(unreadied(func(c *evidence.Container) { c.Readiness.Kind = "exec" }), fails("cat: can't open '/tmp/ready': No such file or directory", 590)), confirmed("readiness_probe", "exec")},
 		{"grpc", unready(unreadied(func(c *evidence.Container) { c.Readiness.Kind = "grpc" }), fails(`service unhealthy (responded with "NOT_SERVING")`, 590)), confirmed("readiness_probe", "grpc")},
+		{"a combined event may be another container's", unready(unreadied(), changed(func(e *evidence.Evidence) {
+			e.Others = []evidence.Container{{Name: "web", Type: record.App, Readiness: &evidence.Probe{}}}
+			e.Events = []evidence.Event{{Type: "Warning", Reason: "Unhealthy", Message: "Readiness probe failed: " + refused, Container: true, Last: at(590), Combined: true}}
+		})), likely("readiness_probe", "refused")},
 		{"no event was kept", unready(unreadied()), likely("readiness_probe", "")},
 		{"an event of an earlier instance", unready(unreadied(func(c *evidence.Container) { c.RunningSince = at(100) }), fails(refused, 50)), likely("readiness_probe", "")},
 		{"an event of another container", unready(unreadied(), eventOf("web", "Unhealthy", "Readiness probe failed: "+refused, at(590))), likely("readiness_probe", "")},
@@ -274,6 +279,10 @@ func TestRejectedSummary(t *testing.T) {
 	const want = "The kubelet refused to admit the pod (OutOfmemory): it asks for 8Gi of memory, and its node has 4Gi, of which 1Gi are in use. None of its containers was started after that."
 	if !ok || f.Diagnosis.Summary != want {
 		t.Errorf("%q", f.Diagnosis.Summary)
+	}
+	e.Node = &evidence.Node{Name: "n1", Events: []evidence.Event{{Reason: "Rebooted", Message: "Node n1 has been rebooted", Last: t0.Add(-time.Minute)}}}
+	if f, _ := Stalled(e); !strings.Contains(f.Diagnosis.Summary, "just been rebooted") {
+		t.Errorf("truth 53: %q", f.Diagnosis.Summary)
 	}
 	runStalls(t, []stallCase{
 		{"out of cpu", stalling(evidence.Rejected, failedPod("OutOfcpu", "Pod was rejected: x")), confirmed("admission_rejected", "OutOfcpu")},

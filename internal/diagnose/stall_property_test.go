@@ -57,8 +57,8 @@ func fill(r *rand.Rand, words []string, v reflect.Value, depth int) {
 			fill(r, words, v.Elem(), depth-1)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(r, words, v.Field(i), depth)
+		for _, field := range v.Fields() {
+			fill(r, words, field, depth)
 		}
 	case reflect.Slice:
 		n := 0

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,14 +113,23 @@ func readinessProbe(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 	a.evidence = append([]record.Evidence{quoteEvent(e, ev)}, a.evidence...)
 	a.detail = probeDetail(ev.Message, c.Readiness)
 	a.summary = fmt.Sprintf("The container %s has run%s and is not ready: its readiness probe (%s) fails%s.", c.Name, forHow(e, c.RunningSince), probeName(c.Readiness), probeWhy(a.detail, ev.Message, c.Readiness))
-	if e.Pod.HostNetwork || a.detail != "refused" || !known {
-		return a
+	if ev.Combined && probedToo(e) {
+		a.confidence = record.Likely
+		a.alternatives = []record.Alternative{{Cause: "readiness_probe", Why: "the event stands for several, and its message may be about another container of the pod"}}
 	}
 	// The same refusal means different things soon after the start and long after it.
-	if ran < 5*time.Minute {
-		a.alternatives = []record.Alternative{{Cause: "readiness_probe", Why: "the program may still be starting; if it is, a startup probe would tell"}}
+	if a.detail == "refused" && known && ran < slowStart {
+		a.summary = strings.TrimSuffix(a.summary, ".") + "; it may still be starting."
 	}
 	return a
+}
+
+// slowStart is how long a program may take to start, by experience.
+const slowStart = 5 * time.Minute
+
+// probedToo tells that another container has a readiness probe.
+func probedToo(e *evidence.Evidence) bool {
+	return slices.ContainsFunc(e.Others, func(c evidence.Container) bool { return c.Readiness != nil })
 }
 
 // probeName is a probe as a sentence holds it.

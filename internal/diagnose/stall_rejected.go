@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -43,6 +44,10 @@ func Rejected(e *evidence.Evidence) Finding {
 	if why := rejectedWhy(&e.Pod); why != "" {
 		d.Summary = fmt.Sprintf("The kubelet refused to admit the pod (%s): %s. None of its containers was started after that.", e.Pod.Reason, why)
 	}
+	if ev := rebootedBefore(e); ev != nil {
+		d.Evidence = append(d.Evidence, record.Evidence{Source: "event", Object: "Node " + e.Pod.Node, Field: ev.Reason, Value: ev.Message, Time: ev.Last})
+		d.Summary += " The node had just been rebooted: until its kubelet and device plugins are back in step, this passes by itself."
+	}
 	if e.Pod.Node != "" {
 		d.Next = append(d.Next, record.NextStep{Text: "See what the node has, what is in use, and its conditions", Command: kubectl("describe", "node", e.Pod.Node)})
 	}
@@ -53,6 +58,20 @@ func Rejected(e *evidence.Evidence) Finding {
 	}
 	d.Next = sentences(d.Next)
 	return f
+}
+
+// rebootedBefore returns the event of a reboot of the node shortly before the pod was rejected.
+func rebootedBefore(e *evidence.Evidence) *evidence.Event {
+	at := e.Pod.StartedAt
+	if at.IsZero() {
+		at = e.Pod.CreatedAt
+	}
+	if e.Node == nil || at.IsZero() {
+		return nil
+	}
+	return newest(e.Node.Events, func(ev *evidence.Event) bool {
+		return ev.Reason == "Rebooted" && !ev.Last.After(at.Add(time.Minute)) && at.Sub(ev.Last) < 10*time.Minute
+	})
 }
 
 // rejectedWhy puts the kubelet's reason into words, with the numbers; empty where its message has to do.

@@ -120,6 +120,13 @@ func unexplained(e *evidence.Evidence) *stallAnswer {
 	}
 	if c := condition(e.Pod.Conditions, "PodReadyToStartContainers"); c != nil {
 		a.evidence = append(a.evidence, quoteCondition(e, c)...)
+		if c.Status == "True" {
+			a.alternatives = []record.Alternative{{Cause: "image_pull_failed", Why: "its image may still be being pulled, and the event of that forgotten"}}
+			a.ruledOut = []record.Alternative{
+				{Cause: "volume_mount_failed", Why: "the sandbox is made after the volumes are mounted, and it is ready"},
+				{Cause: "sandbox_failed", Why: "the sandbox is ready"},
+			}
+		}
 	}
 	if e.Container.Name != "" {
 		a.summary = fmt.Sprintf("The container %s was not tried%s, although others of the pod were; nothing says why.", e.Container.Name, forHow(e, stallBegin(e)))

@@ -18,8 +18,12 @@ import (
 // (its --max-node-provision-time).
 const scaleUp = 15 * time.Minute
 
-// bindTimeout is how long the scheduler waits for a volume (VolumeBindingArgs.bindTimeoutSeconds).
-const bindTimeout = 10 * time.Minute
+// provisionTime is how long a volume may take to be made; the scheduler waits for it for
+// ten minutes (VolumeBindingArgs.bindTimeoutSeconds), and begins anew.
+const provisionTime = 3 * time.Minute
+
+// preemptTime is how long the pods that were preempted for this one may take to go.
+const preemptTime = 2 * time.Minute
 
 // unscheduled explains a pod without a node.
 func unscheduled(e *evidence.Evidence) *stallAnswer {
@@ -44,8 +48,11 @@ func unscheduled(e *evidence.Evidence) *stallAnswer {
 	default:
 		return notScheduled(e, c)
 	}
-	if comes := scalesUp(e); comes != nil {
+	if scalesUp(e) != nil || e.Pod.NominatedNode != "" && young(e, preemptTime) {
 		return nil
+	}
+	if e.Pod.NominatedNode != "" {
+		from = append(from, statusEvidence(e)("status.nominatedNodeName", e.Pod.NominatedNode))
 	}
 	if f := parseFitError(message); f.parsed {
 		return unfit(e, f, from)
@@ -79,7 +86,7 @@ func gated(e *evidence.Evidence, c *evidence.Condition) *stallAnswer {
 // notScheduled: no scheduler has said anything of the pod.
 func notScheduled(e *evidence.Evidence, c *evidence.Condition) *stallAnswer {
 	if claim := provisioning(e); claim != nil {
-		if young(e, bindTimeout) {
+		if !provisionFailed(claim) && young(e, provisionTime) {
 			return nil // a node is chosen once the volume is made
 		}
 		a := &stallAnswer{
@@ -130,6 +137,12 @@ func provisioning(e *evidence.Evidence) *evidence.Claim {
 		}
 	}
 	return nil
+}
+
+// provisionFailed tells that the newest news of a claim is that its volume cannot be made.
+func provisionFailed(c *evidence.Claim) bool {
+	ev := newest(c.Events, func(*evidence.Event) bool { return true })
+	return ev != nil && ev.Reason == "ProvisioningFailed"
 }
 
 // schedulerError: the scheduler failed at something else than finding a node.
@@ -333,37 +346,43 @@ func describe(e *evidence.Evidence, b barrier, nodes int) (string, []record.Evid
 func describeResource(e *evidence.Evidence, resource, who string, singular bool) (string, []record.Evidence) {
 	has := either(singular, "has", "have")
 	words := fmt.Sprintf("%s%s too little %s", who, has, resource)
-	asked, known := e.Pod.Requests[resource], false
-	if s := e.Scheduling; s != nil {
-		for i := range s.Resources {
-			r := &s.Resources[i]
-			if r.Name != resource {
-				continue
-			}
-			asked, known = r.Asked, true
-			numbers := fmt.Sprintf("asked for %s", quantity(resource, r.Asked))
-			ev := []record.Evidence{specEvidence(e, "spec requests "+resource, quantity(resource, r.Asked))}
-			if s.UsageKnown {
-				numbers += ", the largest free amount is " + quantity(resource, r.LargestFree)
-				if r.LargestNode != "" {
-					numbers += " on node " + r.LargestNode
-				}
-				ev = append(ev, nodesEvidence("largest free "+resource, strings.TrimSpace(quantity(resource, r.LargestFree)+" "+r.LargestNode)))
-			}
-			ev = append(ev, nodesEvidence("largest allocatable "+resource, quantity(resource, r.LargestAllocatable)))
-			if r.Asked > r.LargestAllocatable {
-				numbers += fmt.Sprintf("; it can never fit, as the largest node has %s for pods", quantity(resource, r.LargestAllocatable))
-			} else {
-				numbers += fmt.Sprintf("; the largest node has %s for pods", quantity(resource, r.LargestAllocatable))
-			}
-			return words + " (" + numbers + ")", ev
-		}
+	s := e.Scheduling
+	i := -1
+	if s != nil {
+		i = slices.IndexFunc(s.Resources, func(r evidence.ResourceFit) bool { return r.Name == resource })
 	}
-	if !known && asked > 0 {
+	if i < 0 {
+		asked := e.Pod.Requests[resource]
+		if asked <= 0 {
+			return words, nil
+		}
 		return fmt.Sprintf("%s (asked for %s)", words, quantity(resource, asked)),
 			[]record.Evidence{specEvidence(e, "spec requests "+resource, quantity(resource, asked))}
 	}
-	return words, nil
+	r := &s.Resources[i]
+	asked, free, most := quantity(resource, r.Asked), quantity(resource, max(0, r.LargestFree)), quantity(resource, r.LargestAllocatable)
+	ev := []record.Evidence{specEvidence(e, "spec requests "+resource, asked), nodesEvidence("largest allocatable "+resource, most)}
+	if s.UsageKnown {
+		ev = append(ev, nodesEvidence("largest free "+resource, strings.TrimSpace(free+" "+r.LargestNode)))
+		if r.LargestNode != "" {
+			free += " on node " + r.LargestNode
+		}
+	}
+	numbers := "asked for " + asked
+	switch {
+	case r.Asked > r.LargestAllocatable:
+		if s.UsageKnown {
+			numbers += ", the largest free amount is " + free
+		}
+		numbers += fmt.Sprintf("; it can never fit, as the largest node has %s for pods", most)
+	case !s.UsageKnown:
+		numbers += fmt.Sprintf("; the largest node has %s for pods", most)
+	case r.LargestFree >= r.Asked:
+		numbers += fmt.Sprintf("; by now %s are free, so that another reason weighs there, or the scheduler has not tried again", free)
+	default:
+		numbers += fmt.Sprintf(", the largest free amount is %s; the largest node has %s for pods", free, most)
+	}
+	return words + " (" + numbers + ")", ev
 }
 
 func nodesEvidence(field, value string) record.Evidence {

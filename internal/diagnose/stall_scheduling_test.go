@@ -238,6 +238,8 @@ func TestUnscheduled(t *testing.T) {
 		{"no scheduler", stalling(evidence.Unscheduled, ignored), likely("not_scheduled", "")},
 		{"a scheduler of another name", stalling(evidence.Unscheduled, ignored, changed(func(e *evidence.Evidence) { e.Pod.SchedulerName = "volcano" })), likely("not_scheduled", "scheduler_name")},
 		{"truth 47: the scheduler waits for the first volume", stalling(evidence.Unscheduled, ignored, claims(evidence.Claim{Name: "data", Phase: "Pending", Events: []evidence.Event{{Reason: "ExternalProvisioning", Message: "Waiting for a volume to be created", Last: at(20)}}}), changed(func(e *evidence.Evidence) { e.AsOf = at(60) })), nothing},
+		{"the provisioner says that it fails", stalling(evidence.Unscheduled, ignored, claims(evidence.Claim{Name: "data", Phase: "Pending", Events: []evidence.Event{{Reason: "ProvisioningFailed", Message: "no quota", Last: at(20)}}}), asOfAt(60)), likely("unschedulable", "pvc_unbound")},
+		{"preempting", stalling(evidence.Unscheduled, unfound("0/1 nodes are available: 1 Insufficient cpu."), changed(func(e *evidence.Evidence) { e.Pod.NominatedNode = "n1" }), asOfAt(60)), nothing},
 		{"for longer than it waits", stalling(evidence.Unscheduled, ignored, claims(evidence.Claim{Name: "data", Phase: "Pending", Events: []evidence.Event{{Reason: "ExternalProvisioning", Message: "Waiting for a volume to be created", Last: at(20)}}}), changed(func(e *evidence.Evidence) { e.AsOf = at(900) })), likely("unschedulable", "pvc_unbound")},
 	}...)
 	runStalls(t, cases)
@@ -259,6 +261,11 @@ func TestUnscheduledSummary(t *testing.T) {
 			"would fit on an empty node",
 			stalling(evidence.Unscheduled, unfound("0/3 nodes are available: 3 Insufficient memory."), fits("memory", 2<<30*1000, 512<<20*1000, 16<<30*1000)),
 			"None of the 3 nodes can take the pod: all have too little memory (asked for 2Gi, the largest free amount is 512Mi on node n1; the largest node has 16Gi for pods).",
+		},
+		{
+			"there is room by now",
+			stalling(evidence.Unscheduled, unfound("0/3 nodes are available: 3 Insufficient cpu."), fits("cpu", 2000, 3000, 4000)),
+			"None of the 3 nodes can take the pod: all have too little cpu (asked for 2; by now 3 on node n1 are free, so that another reason weighs there, or the scheduler has not tried again).",
 		},
 		{
 			"truth 46: the taints by name",

@@ -46,11 +46,11 @@ func preparing(e *evidence.Evidence) *stallAnswer {
 	switch {
 	case ev == nil:
 	case ev.Reason == "FailedAttachVolume":
-		return attachStall(e, ev)
+		return attachStall(e, ev).aged(e, ev)
 	case ev.Reason == "FailedMount" || ev.Reason == "FailedMapVolume":
-		return mountStall(e, ev)
+		return mountStall(e, ev).aged(e, ev)
 	default:
-		return sandboxStall(e, ev)
+		return sandboxStall(e, ev).aged(e, ev)
 	}
 	switch {
 	case node != nil:
@@ -59,6 +59,15 @@ func preparing(e *evidence.Evidence) *stallAnswer {
 		return nil
 	}
 	return unexplained(e)
+}
+
+// aged takes from an answer what an event cannot prove that is too old to tell of now.
+func (a *stallAnswer) aged(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
+	if age, known := lasted(e, ev.Last); known && age > recently && a.confidence == record.Confirmed {
+		a.confidence = record.Likely
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: fmt.Sprintf("the event is %s old, and what fails now may be something else", span(age))})
+	}
+	return a
 }
 
 // blocker returns the event of the step that fails now, nil where none is known to. Of a
@@ -214,10 +223,6 @@ func attachStall(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
 		a.detail = "multi_attach"
 		a.summary = fmt.Sprintf("The volume %s is still attached to another node and can be attached to one only, so that the pod waits on its node %s: %s.", volume, e.Pod.Node, brief(text))
 		a.missing = []record.Missing{{What: "volume attachments", Why: "they would tell which node holds the volume; if that node is dead, it is the root of this"}}
-	}
-	if age, known := lasted(e, ev.Last); known && age > recently {
-		a.confidence = record.Likely
-		a.alternatives = []record.Alternative{{Cause: "volume_mount_failed", Why: fmt.Sprintf("the event is %s old, and the volume may have been attached since", span(age))}}
 	}
 	for i := range e.Claims {
 		if c := &e.Claims[i]; c.Volume == volume && volume != "" {
