@@ -19,7 +19,7 @@ import (
 // a number; the number is the minute after 10 o'clock in which the instance ended.
 
 func running(n int32, id string) Container {
-	return Container{Name: "main", Type: record.App, RestartCount: n, ContainerID: cid(id), Running: true, StartedAt: minute(id).Add(-30 * time.Second)}
+	return Container{Name: "main", Type: record.App, RestartCount: n, ContainerID: cid(id), Running: true, StartedAt: ToSeconds(minute(id).Add(-30 * time.Second))}
 }
 
 // ended shows the end of the newest instance in state.

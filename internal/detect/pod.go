@@ -2,6 +2,7 @@ package detect
 
 import (
 	"hash/fnv"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -31,9 +32,8 @@ type Pod struct {
 	Assigned, Gated bool
 	// Restarts is true where the pod's restart policy is Always.
 	Restarts bool
-	// CreatedAt and DeletionTimestamp are Unix seconds, 0 where unknown; the latter is when
-	// a deletion's grace period ends.
-	CreatedAt, DeletionTimestamp int64
+	// CreatedAt is when it was created, and DeletionTimestamp when a deletion's grace period ends.
+	CreatedAt, DeletionTimestamp Seconds
 	// Scheduled, Initialized and Ready are the conditions of these types.
 	Scheduled, Initialized, Ready Condition
 	// Containers holds the pod's container statuses: init ones first, then the
@@ -50,16 +50,20 @@ type Container struct {
 	Running, BackOff bool
 	// Ready and Started are as in the status; Started is false where it is not told.
 	Ready, Started bool
+	// StartedAt is the start of state.running.
+	StartedAt Seconds
+	// WaitingSum is what WaitingSum gives for the message of state.waiting, Waiting its reason.
+	WaitingSum uint32
+	Waiting    string
 	// ContainerID is that of the newest instance; empty where the kubelet knows none.
 	ContainerID string
-	// StartedAt is the start of state.running.
-	StartedAt time.Time
-	// Waiting is the reason of state.waiting, WaitingSum what WaitingSum gives for its message.
-	Waiting    string
-	WaitingSum uint64
 	// State and Last are the terminated states of status.state and status.lastState, nil where there is none.
 	State, Last *Terminated
 }
+
+// Seconds are Unix seconds, 0 where a time is unknown. A first list holds the views of all
+// pods at once, so they are small; until the year 2106.
+type Seconds uint32
 
 // Status is that of a condition.
 type Status uint8
@@ -75,10 +79,10 @@ const (
 
 // Condition is what the detector needs of a condition of a pod.
 type Condition struct {
-	// Since is the last transition in Unix seconds, 0 where unknown.
-	Since int64
+	// Since is the last transition.
+	Since Seconds
 	// Sum is a checksum of reason and message, 0 for a condition that is True.
-	Sum    uint64
+	Sum    uint32
 	Status Status
 }
 
@@ -117,9 +121,9 @@ func FromPod(p *corev1.Pod) Pod {
 	v.Assigned = p.Spec.NodeName != ""
 	v.Gated = len(p.Spec.SchedulingGates) > 0
 	v.Restarts = p.Spec.RestartPolicy == corev1.RestartPolicyAlways
-	v.CreatedAt = seconds(p.CreationTimestamp.Time)
+	v.CreatedAt = ToSeconds(p.CreationTimestamp.Time)
 	if p.DeletionTimestamp != nil {
-		v.DeletionTimestamp = seconds(p.DeletionTimestamp.Time)
+		v.DeletionTimestamp = ToSeconds(p.DeletionTimestamp.Time)
 	}
 	st := &p.Status
 	for i := range st.Conditions {
@@ -178,7 +182,7 @@ func (p *Pod) Condition(typ string) *Condition {
 
 // NewCondition projects a condition.
 func NewCondition[T string | []byte](status, reason, message T, transition time.Time) Condition {
-	c := Condition{Since: seconds(transition)}
+	c := Condition{Since: ToSeconds(transition)}
 	switch string(status) {
 	case string(corev1.ConditionTrue):
 		c.Status = True
@@ -188,7 +192,7 @@ func NewCondition[T string | []byte](status, reason, message T, transition time.
 	case string(corev1.ConditionUnknown):
 		c.Status = Unknown
 	}
-	c.Sum = Sum64(reason)*31 + Sum64(message)
+	c.Sum = fold(Sum64(reason)*31 + Sum64(message))
 	return c
 }
 
@@ -196,15 +200,23 @@ func NewCondition[T string | []byte](status, reason, message T, transition time.
 // shows a failed pull in turns as ErrImagePull with the error and as ImagePullBackOff,
 // with the same error quoted since 1.32 and without one before (pkg/kubelet/images,
 // prevPullErrMsg): the first two are one statement, and the last is none, with sum 0.
-func WaitingSum[T string | []byte](reason string, message T) uint64 {
+func WaitingSum[T string | []byte](reason string, message T) uint32 {
 	if reason != reasonPullBackOff {
-		return Sum64(message)
+		return fold(Sum64(message))
 	}
 	m := string(message)
 	if i := strings.Index(m, ": ErrImagePull: "); i >= 0 {
-		return Sum64(m[i+len(": ErrImagePull: "):])
+		return fold(Sum64(m[i+len(": ErrImagePull: "):]))
 	}
 	return 0
+}
+
+// fold makes a checksum shorter; 0 of 0 alone.
+func fold(h uint64) uint32 {
+	if s := uint32(h ^ h>>32); s != 0 || h == 0 {
+		return s
+	}
+	return 1
 }
 
 // Sum64 is the checksum that marks and views hold in place of longer texts; 0 for an empty one.
@@ -241,7 +253,7 @@ func fromStatus(s *corev1.ContainerStatus, t record.ContainerType) Container {
 		Last:         fromTerminated(s.LastTerminationState.Terminated),
 	}
 	if r := s.State.Running; r != nil {
-		c.StartedAt = KnownTime(r.StartedAt.Time)
+		c.StartedAt = ToSeconds(r.StartedAt.Time)
 	}
 	if w := s.State.Waiting; w != nil {
 		c.BackOff = w.Reason == reasonBackOff
@@ -270,16 +282,16 @@ const lastSecond = 253402300799
 // KnownTime returns t in UTC, or the zero time where t is a stand-in for
 // "unknown": null, or the epoch of 1970 that containerd writes for a start that failed.
 func KnownTime(t time.Time) time.Time {
-	if seconds(t) == 0 {
+	if u := t.Unix(); u <= 0 || u > lastSecond {
 		return time.Time{}
 	}
 	return t.UTC()
 }
 
-// seconds returns a known time in Unix seconds, 0 for an unknown one.
-func seconds(t time.Time) int64 {
-	if u := t.Unix(); u > 0 && u <= lastSecond {
-		return u
+// ToSeconds returns a known time in seconds.
+func ToSeconds(t time.Time) Seconds {
+	if u := t.Unix(); u > 0 && u <= math.MaxUint32 {
+		return Seconds(u)
 	}
 	return 0
 }

@@ -64,7 +64,7 @@ type episode struct {
 	Episode
 	// sum is what the symptom says now, handed what it said when Due returned it.
 	sum, handed uint64
-	spell       int64
+	spell       Seconds
 	// due is when Due returns it next; judged when it was judged last, zero if never. Frozen is
 	// when it would be due in a snapshot.
 	due, judged, frozen time.Time
@@ -93,22 +93,22 @@ func NewSnapshotStalls(cluster string) *Stalls {
 // causeKey is the Cause of an episode's key. A second episode of a class in the same pod
 // has another one, and after a restart of the watcher the same episode has the same. That of
 // a rejected pod was given out before there were episodes.
-func causeKey(class evidence.Class, spell int64) string {
+func causeKey(class evidence.Class, spell Seconds) string {
 	switch {
 	case class == evidence.Rejected:
 		return "admission_rejected"
 	case spell == 0:
 		return string(class)
 	default:
-		return string(class) + "@" + strconv.FormatInt(spell, 10)
+		return string(class) + "@" + strconv.FormatUint(uint64(spell), 10)
 	}
 }
 
 // spellOf is the spell in the Cause of a key.
-func spellOf(cause string) int64 {
+func spellOf(cause string) Seconds {
 	_, s, _ := strings.Cut(cause, "@")
-	n, _ := strconv.ParseInt(s, 10, 64)
-	return n
+	n, _ := strconv.ParseUint(s, 10, 32)
+	return Seconds(n)
 }
 
 // strict tells classes of which a new spell is always a new episode, although the symptom
@@ -322,7 +322,7 @@ func notBefore(t, begin time.Time) time.Time {
 // over is when an episode ended that a pod does not show any more: as the pod tells it, or
 // now. A watcher that was away sees the end late.
 func over(p *Pod, e *episode, now time.Time) time.Time {
-	t := int64(0)
+	t := Seconds(0)
 	switch e.Class {
 	case evidence.Unscheduled:
 		t = conditionTrue(p.Scheduled)
@@ -337,9 +337,9 @@ func over(p *Pod, e *episode, now time.Time) time.Time {
 			if c.Type == e.Type && c.Name == e.Name && t == 0 {
 				switch {
 				case c.Running:
-					t = seconds(c.StartedAt)
+					t = c.StartedAt
 				case c.State != nil:
-					t = seconds(c.State.StartedAt)
+					t = ToSeconds(c.State.StartedAt)
 				}
 			}
 		}
@@ -351,7 +351,7 @@ func over(p *Pod, e *episode, now time.Time) time.Time {
 	return now
 }
 
-func conditionTrue(c Condition) int64 {
+func conditionTrue(c Condition) Seconds {
 	if c.Status != True {
 		return 0
 	}

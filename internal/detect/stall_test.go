@@ -37,7 +37,7 @@ func wantDue(t *testing.T, s *Stalls, second int, want string) []Episode {
 	return due
 }
 
-func pulls(reason string, sum uint64) func(*Pod) {
+func pulls(reason string, sum uint32) func(*Pod) {
 	return func(p *Pod) {
 		unready(p)
 		p.Containers[0] = waits(record.App, "web", reason)
@@ -87,7 +87,7 @@ func TestEpisode(t *testing.T) {
 		t.Errorf("ended %v", ended)
 	}
 	wantDue(t, s, 160, "")
-	p := pod(func(p *Pod) { p.Containers[0].StartedAt = at(created + 10 + 130) })
+	p := pod(func(p *Pod) { p.Containers[0].StartedAt = created + 10 + 130 })
 	ended := s.Observe(p, after(161))
 	want.Opened, want.End = true, after(130)
 	if d := cmp.Diff([]Episode{want}, ended); d != "" {
@@ -118,7 +118,7 @@ func TestStartIsNoFinding(t *testing.T) {
 		}},
 		{5, func(p *Pod) {
 			initializing(p)
-			p.Containers = []Container{{Name: "migrate", Type: record.Init, Running: true, StartedAt: after(5), ContainerID: "c://m"}, waits(record.App, "web", "PodInitializing")}
+			p.Containers = []Container{{Name: "migrate", Type: record.Init, Running: true, StartedAt: created + 15, ContainerID: "c://m"}, waits(record.App, "web", "PodInitializing")}
 		}},
 		{50, func(p *Pod) {
 			unready(p)
@@ -253,7 +253,7 @@ func TestSnapshot(t *testing.T) {
 		{"healthy", 1000, func(*Pod) {}, ""},
 	} {
 		s := NewSnapshotStalls("")
-		now := at(created + int64(tc.second))
+		now := at(created + Seconds(tc.second))
 		s.Observe(pod(tc.change), now)
 		if got := causes(s.Due(now)); got != tc.want {
 			t.Errorf("%s: due %q, want %q", tc.name, got, tc.want)
@@ -270,11 +270,11 @@ func TestSnapshot(t *testing.T) {
 // TestClocks gives times that are not to be had.
 func TestClocks(t *testing.T) {
 	s := NewStalls("")
-	future := pod(func(p *Pod) { p.Containers, p.Ready, p.Scheduled.Since = nil, Condition{}, 1<<40 })
+	future := pod(func(p *Pod) { p.Containers, p.Ready, p.Scheduled.Since = nil, Condition{}, 1<<32-1 })
 	s.Observe(future, start)
 	wantDue(t, s, 29, "")
 	wantDue(t, s, 30, "preparing")
-	ended := pod(func(p *Pod) { p.Ready.Since = 1 << 40 })
+	ended := pod(func(p *Pod) { p.Ready.Since = 1<<32 - 1 })
 	e := Episode{StallKey: record.StallKey{ContainerKey: record.ContainerKey{PodUID: "u1"}, Cause: "unready@5"}, Class: evidence.Unready, Begin: after(50)}
 	s = NewStalls("")
 	s.Seed(e)
@@ -316,7 +316,7 @@ func states() []func(*Pod) {
 		func(p *Pod) { p.Finished, p.Rejected, p.Containers = true, true, nil },
 		func(p *Pod) {
 			initializing(p)
-			p.Containers = []Container{{Name: "migrate", Type: record.Init, Running: true, StartedAt: after(5), ContainerID: "c://m"}, waits(record.App, "web", "PodInitializing")}
+			p.Containers = []Container{{Name: "migrate", Type: record.Init, Running: true, StartedAt: created + 15, ContainerID: "c://m"}, waits(record.App, "web", "PodInitializing")}
 		},
 	}
 }

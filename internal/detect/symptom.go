@@ -30,8 +30,8 @@ type Symptom struct {
 	// Sum changes whenever the symptom says something else; 0 where it says nothing.
 	Sum uint64
 	// Spell tells one episode of a class from a later one of the same pod and container, in
-	// Unix seconds of the API's own times; 0 for the first of a class that has no such time.
-	Spell int64
+	// the API's own times; 0 for the first of a class that has no such time.
+	Spell Seconds
 }
 
 // maxSymptoms bounds those of one pod, which has as many containers as it likes.
@@ -113,12 +113,12 @@ func (d *doctor) add(s Symptom) {
 	}
 }
 
-// at is a time in Unix seconds, zero for 0.
-func at(seconds int64) time.Time {
-	if seconds == 0 {
+// at is a time, zero for an unknown one.
+func at(s Seconds) time.Time {
+	if s == 0 {
 		return time.Time{}
 	}
-	return time.Unix(seconds, 0).UTC()
+	return time.Unix(int64(s), 0).UTC()
 }
 
 // sum makes a checksum that is not 0.
@@ -155,9 +155,9 @@ func (d *doctor) unscheduled() {
 	s := Symptom{Class: evidence.Unscheduled, Since: at(d.p.CreatedAt), FromSight: d.p.CreatedAt == 0, Snapshot: soft}
 	switch {
 	case d.p.Gated:
-		s.Grace, s.Sum = graceGated, sum(1, d.p.Scheduled.Sum)
+		s.Grace, s.Sum = graceGated, sum(1, uint64(d.p.Scheduled.Sum))
 	case d.p.Scheduled.Status == False:
-		s.Grace, s.Snapshot, s.Sum = graceUnscheduled, 0, sum(2, d.p.Scheduled.Sum)
+		s.Grace, s.Snapshot, s.Sum = graceUnscheduled, 0, sum(2, uint64(d.p.Scheduled.Sum))
 	default:
 		s.Grace, s.Sum = graceIgnored, 3
 	}
@@ -234,7 +234,7 @@ func (d *doctor) containers() {
 
 // untouched: a node was chosen, and no container was tried, or not again since the sandbox
 // was lost. Any of them that is tried proves that volumes and sandbox are there.
-func (d *doctor) untouched(scheduled int64) bool {
+func (d *doctor) untouched(scheduled Seconds) bool {
 	if d.p.Ready.Status == True {
 		return false
 	}
@@ -248,7 +248,7 @@ func (d *doctor) untouched(scheduled int64) bool {
 			return false
 		}
 		if c.Last != nil {
-			since = max(since, seconds(c.Last.FinishedAt))
+			since = max(since, ToSeconds(c.Last.FinishedAt))
 		}
 	}
 	d.add(Symptom{
@@ -259,7 +259,7 @@ func (d *doctor) untouched(scheduled int64) bool {
 }
 
 // spell is 0 for the first episode after the pod was scheduled.
-func spell(since, scheduled int64) int64 {
+func spell(since, scheduled Seconds) Seconds {
 	if since == scheduled {
 		return 0
 	}
@@ -290,7 +290,7 @@ func (d *doctor) initialized() bool {
 // currentInit returns the init container that the kubelet is at, which is the last one that
 // it tried (pkg/kubelet/kuberuntime computeInitContainerActions), or the next if that one is
 // done; and since when.
-func (d *doctor) currentInit(scheduled int64) (index int, since int64) {
+func (d *doctor) currentInit(scheduled Seconds) (index int, since Seconds) {
 	index, since = -1, scheduled
 	for i := range d.p.Containers {
 		c := &d.p.Containers[i]
@@ -308,20 +308,20 @@ func (d *doctor) currentInit(scheduled int64) (index int, since int64) {
 		c := &d.p.Containers[i]
 		switch {
 		case c.State != nil:
-			since = max(since, seconds(c.State.FinishedAt))
+			since = max(since, ToSeconds(c.State.FinishedAt))
 		case c.Running && c.Type == record.Sidecar:
-			since = max(since, seconds(c.StartedAt))
+			since = max(since, c.StartedAt)
 		}
 	}
 	return index, since
 }
 
 // failing: a container whose waiting reason is an error.
-func (d *doctor) failing(c *Container, since int64) bool {
+func (d *doctor) failing(c *Container, since Seconds) bool {
 	if c.Running || c.State != nil || c.Waiting == "" && c.ContainerID == "" {
 		return false
 	}
-	s := Symptom{Type: c.Type, Name: c.Name, FromSight: true, Sum: sum(Sum64(c.Waiting), c.WaitingSum, uint64(c.RestartCount))}
+	s := Symptom{Type: c.Type, Name: c.Name, FromSight: true, Sum: sum(Sum64(c.Waiting), uint64(c.WaitingSum), uint64(c.RestartCount))}
 	switch c.Waiting {
 	case reasonCreating, reasonInitializing, reasonBackOff:
 		return false
@@ -329,7 +329,7 @@ func (d *doctor) failing(c *Container, since int64) bool {
 		return false // a stop, which tells
 	case "ErrImagePull", reasonPullBackOff, "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError":
 		s.Class, s.Grace = evidence.Image, graceImage
-		s.Sum = c.WaitingSum
+		s.Sum = uint64(c.WaitingSum)
 	case "InvalidImageName", "ErrImageNeverPull":
 		s.Class = evidence.Image
 	case "CreateContainerConfigError":
@@ -349,7 +349,7 @@ func (d *doctor) failing(c *Container, since int64) bool {
 		s.Snapshot = 0
 	}
 	if c.Last != nil {
-		s.Spell = seconds(c.Last.FinishedAt)
+		s.Spell = ToSeconds(c.Last.FinishedAt)
 		since = max(since, s.Spell)
 	}
 	s.Since = at(since)
@@ -359,7 +359,7 @@ func (d *doctor) failing(c *Container, since int64) bool {
 
 // init: the init container that the kubelet is at does not finish. The condition
 // Initialized is false for as long as this goes on, over all its attempts.
-func (d *doctor) init(c *Container, since int64) {
+func (d *doctor) init(c *Container, since Seconds) {
 	s := Symptom{
 		Type: c.Type, Name: c.Name, Class: evidence.Initializing, Since: at(since), FromSight: since == 0,
 		Grace: graceInitializing, Snapshot: soft, Sum: sum(uint64(c.RestartCount)),
@@ -377,10 +377,10 @@ func (d *doctor) init(c *Container, since int64) {
 }
 
 // next: other containers were tried, and this one was not.
-func (d *doctor) next(c *Container, since int64) {
+func (d *doctor) next(c *Container, since Seconds) {
 	s := Symptom{Type: c.Type, Name: c.Name, Class: evidence.Preparing, Grace: graceNext, FromSight: true, Snapshot: soft, Sum: 1}
 	if c.Last != nil {
-		s.Spell = seconds(c.Last.FinishedAt)
+		s.Spell = ToSeconds(c.Last.FinishedAt)
 		since = max(since, s.Spell)
 	}
 	s.Since = at(since)
@@ -389,15 +389,15 @@ func (d *doctor) next(c *Container, since int64) {
 
 // unready: a container runs and is not ready. The condition Ready is false over all
 // containers and attempts until all are ready.
-func (d *doctor) unready(c *Container, since int64) {
+func (d *doctor) unready(c *Container, since Seconds) {
 	if !c.Running || c.Ready || d.p.Ready.Status == True {
 		return
 	}
 	s := Symptom{
 		Type: c.Type, Name: c.Name, Class: evidence.Unready, Grace: graceUnready, Snapshot: soft,
-		Sum: sum(d.p.Ready.Sum, flag(c.Started), uint64(c.RestartCount)), Spell: d.p.Ready.Since,
+		Sum: sum(uint64(d.p.Ready.Sum), flag(c.Started), uint64(c.RestartCount)), Spell: d.p.Ready.Since,
 	}
-	since = max(since, d.p.Ready.Since, seconds(c.StartedAt))
+	since = max(since, d.p.Ready.Since, c.StartedAt)
 	s.Since, s.FromSight = at(since), since == 0
 	if !c.Started || c.Last != nil {
 		s.Grace, s.Snapshot = graceStarting, softRestarted
@@ -408,7 +408,7 @@ func (d *doctor) unready(c *Container, since int64) {
 // notReady: all containers are ready and the pod is not, for a readiness gate or because
 // its node is lost, when the node lifecycle controller turns the condition and nobody the
 // containers' statuses.
-func (d *doctor) notReady(since int64) {
+func (d *doctor) notReady(since Seconds) {
 	p := d.p
 	if p.Ready.Status != False && p.Ready.Status != Unknown {
 		return
@@ -434,6 +434,6 @@ func (d *doctor) notReady(since int64) {
 	since = max(since, p.Ready.Since)
 	d.add(Symptom{
 		Class: evidence.Unready, Since: at(since), FromSight: since == 0, Grace: graceUnready, Snapshot: soft,
-		Sum: sum(p.Ready.Sum), Spell: p.Ready.Since,
+		Sum: sum(uint64(p.Ready.Sum)), Spell: p.Ready.Since,
 	})
 }

@@ -32,18 +32,18 @@ func pod(change func(*Pod)) *Pod {
 }
 
 func app(name string) Container {
-	return Container{Name: name, Type: record.App, Running: true, Ready: true, Started: true, StartedAt: at(inited + 1), ContainerID: "c://" + name}
+	return Container{Name: name, Type: record.App, Running: true, Ready: true, Started: true, StartedAt: inited + 1, ContainerID: "c://" + name}
 }
 
 func waits(t record.ContainerType, name, reason string) Container {
 	return Container{Name: name, Type: t, Waiting: reason, WaitingSum: 7, BackOff: reason == reasonBackOff}
 }
 
-func ranInit(name string, code int32, finished int64) Container {
+func ranInit(name string, code int32, finished Seconds) Container {
 	return Container{Name: name, Type: record.Init, ContainerID: "c://" + name, State: &Terminated{ContainerID: "c://" + name, ExitCode: code, Reason: "Completed", FinishedAt: at(finished)}}
 }
 
-func died(finished int64) *Terminated {
+func died(finished Seconds) *Terminated {
 	return &Terminated{ContainerID: "c://old", ExitCode: 1, Reason: "Error", FinishedAt: at(finished)}
 }
 
@@ -192,7 +192,7 @@ func TestSymptoms(t *testing.T) {
 			initializing(p)
 			p.Containers = []Container{
 				ranInit("first", 0, created+20),
-				{Name: "migrate", Type: record.Init, Running: true, Started: true, StartedAt: at(created + 21), ContainerID: "c://m"},
+				{Name: "migrate", Type: record.Init, Running: true, Started: true, StartedAt: created + 21, ContainerID: "c://m"},
 				waits(record.App, "web", "PodInitializing"),
 			}
 		}), []string{"initializing init/migrate since 20 grace 2m0s, snapshot 10s, spell 3"}},
@@ -219,7 +219,7 @@ func TestSymptoms(t *testing.T) {
 		{"the startup probe of a sidecar", pod(func(p *Pod) {
 			initializing(p)
 			p.Containers = []Container{
-				{Name: "proxy", Type: record.Sidecar, Running: true, StartedAt: at(created + 10), ContainerID: "c://p"},
+				{Name: "proxy", Type: record.Sidecar, Running: true, StartedAt: created + 10, ContainerID: "c://p"},
 				waits(record.App, "web", "PodInitializing"),
 			}
 		}), []string{"initializing sidecar/proxy since 2 grace 2m0s, snapshot 10s, spell 3"}},
@@ -227,7 +227,7 @@ func TestSymptoms(t *testing.T) {
 			initializing(p)
 			s := waits(record.Sidecar, "proxy", reasonBackOff)
 			s.Last = died(created + 30)
-			p.Containers = []Container{s, {Name: "migrate", Type: record.Init, Running: true, StartedAt: at(created + 21), ContainerID: "c://m"}, waits(record.App, "web", "PodInitializing")}
+			p.Containers = []Container{s, {Name: "migrate", Type: record.Init, Running: true, StartedAt: created + 21, ContainerID: "c://m"}, waits(record.App, "web", "PodInitializing")}
 		}), []string{"initializing init/migrate since 2 grace 2m0s, snapshot 10s, spell 3"}},
 
 		{"not ready", pod(func(p *Pod) {

@@ -405,7 +405,7 @@ func container(data []byte, c *detect.Container) error {
 // state is a ContainerState that may come in pieces.
 type state struct {
 	running          bool
-	startedAt        time.Time
+	startedAt        detect.Seconds
 	isWaiting        bool
 	waiting, message []byte
 	terminated       *detect.Terminated
@@ -480,7 +480,7 @@ func (s *state) readRunning(data []byte) error {
 		if f.num != runningStartedAt {
 			continue
 		}
-		if err := f.time(&s.startedAt); err != nil {
+		if err := f.seconds(&s.startedAt); err != nil {
 			return err
 		}
 	}
@@ -514,11 +514,11 @@ func terminated(data []byte, t *detect.Terminated) error {
 	return f.err
 }
 
-// seconds reads a metav1.Time as Unix seconds, 0 where it is unknown.
-func (f *fields) seconds(n *int64) error {
+// seconds reads a metav1.Time.
+func (f *fields) seconds(s *detect.Seconds) error {
 	var t time.Time
 	err := f.time(&t)
-	*n = max(t.Unix(), 0)
+	*s = detect.ToSeconds(t)
 	return err
 }
 

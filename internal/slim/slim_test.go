@@ -30,7 +30,7 @@ func randomPods(seed int64) *randfill.Filler {
 		func(t *metav1.Time, c randfill.Continue) {
 			switch c.Intn(6) {
 			case 5:
-				*t = metav1.Unix(253402300799+c.Int63n(2), 0)
+				*t = metav1.Unix(oneOf[int64](c, 253402300799, 1<<32-1)+c.Int63n(2), 0)
 			case 0:
 				*t = metav1.Time{}
 			case 1:
@@ -259,11 +259,11 @@ func TestDecode(t *testing.T) {
 		Containers: []detect.Container{
 			{Name: "migrate", Type: record.Init},
 			{Name: "proxy", Type: record.Sidecar, Ready: true, Started: true},
-			{Name: "api", Type: record.App, RestartCount: 7, ContainerID: "containerd://new", BackOff: true, Waiting: "CrashLoopBackOff", WaitingSum: detect.Sum64("back-off"), Last: &detect.Terminated{
+			{Name: "api", Type: record.App, RestartCount: 7, ContainerID: "containerd://new", BackOff: true, Waiting: "CrashLoopBackOff", WaitingSum: detect.WaitingSum("", "back-off"), Last: &detect.Terminated{
 				ContainerID: "containerd://old", ExitCode: -1, Reason: "Error",
 				FinishedAt: time.Unix(1700000000, 0).UTC(), MessageSum: detect.Sum64("boom"),
 			}},
-			{Name: "debug", Type: record.Ephemeral, Running: true, StartedAt: time.Unix(1700000000, 0).UTC()},
+			{Name: "debug", Type: record.Ephemeral, Running: true, StartedAt: 1700000000},
 		},
 	}
 	var got detect.Pod
