@@ -127,7 +127,7 @@ func CodesList(w io.Writer, entries []causes.Entry, o CodesOptions) error {
 }
 
 // nameWidth is what names take in lists, with the blanks after them.
-const nameWidth = 28
+const nameWidth = 30
 
 // named writes a name and what it means, both in columns.
 func (p *page) named(name, meaning, indent string) {
