@@ -269,7 +269,7 @@ func TestStallBeginsAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(ledger)
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
-		use := func(o *Options) { o.Readers.Cluster = &cluster{node: node} }
+		use := func(o *Options) { o.Readers.Cluster, o.Workers = &cluster{node: node}, 1 }
 		g := watched(t, l, use)
 		g.Replace("", []Object{object(ready("well", 1))}, "1")
 		g.Apply("", object(pending("u", 2)))
