@@ -6,9 +6,11 @@ import (
 	"cmp"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -42,7 +44,8 @@ type capture struct {
 type bundle struct {
 	redactor Redactor
 	at       time.Time
-	files    map[string]*bytes.Buffer
+	// files holds what makes the content of each file, by its name: one at a time is in memory.
+	files map[string]func(*bytes.Buffer) error
 }
 
 // listKey is a file with a list of objects.
@@ -53,7 +56,7 @@ type listKey struct {
 }
 
 func (b *bundle) write(w io.Writer, c Contents) error {
-	b.files = make(map[string]*bytes.Buffer)
+	b.files = make(map[string]func(*bytes.Buffer) error)
 	if err := b.objects(c.Objects); err != nil {
 		return err
 	}
@@ -66,7 +69,7 @@ func (b *bundle) write(w io.Writer, c Contents) error {
 	for _, m := range c.Missing {
 		about.Missing = append(about.Missing, record.Missing{What: b.text(m.What), Why: b.text(m.Why)})
 	}
-	if err := b.json(captureFile, about); err != nil {
+	if err := b.file(captureFile, func(f *bytes.Buffer) error { return writeJSON(f, about) }); err != nil {
 		return err
 	}
 	return b.pack(w)
@@ -84,27 +87,32 @@ func (b *bundle) objects(all []Object) error {
 		lists[key] = append(lists[key], o)
 	}
 	for key, objects := range lists {
-		slices.SortFunc(objects, func(x, y Object) int {
-			return cmp.Or(compareNames(x, y), cmp.Compare(x.GetResourceVersion(), y.GetResourceVersion()))
-		})
-		items := make([]any, 0, len(objects))
-		for _, o := range objects {
-			item, err := b.clean(o)
-			if err != nil {
-				return err
-			}
-			items = append(items, item)
-		}
-		version := "v1"
-		if key.kind.group != "" {
-			version = key.kind.group + "/v1"
-		}
-		list := map[string]any{"kind": key.kind.kind + "List", "apiVersion": version, "metadata": map[string]any{}, "items": items}
-		if err := b.json(path.Join(key.namespace, key.file+".json"), list); err != nil {
+		name := path.Join(key.namespace, key.file+".json")
+		if err := b.file(name, func(f *bytes.Buffer) error { return b.list(f, key.kind, objects) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// list writes a list as the API gives it.
+func (b *bundle) list(f *bytes.Buffer, kind kindOf, objects []Object) error {
+	slices.SortFunc(objects, func(x, y Object) int {
+		return cmp.Or(compareNames(x, y), cmp.Compare(x.GetResourceVersion(), y.GetResourceVersion()))
+	})
+	version := "v1"
+	if kind.group != "" {
+		version = kind.group + "/v1"
+	}
+	items := make([]any, 0, len(objects))
+	for _, o := range objects {
+		item, err := b.clean(o)
+		if err != nil {
+			return err
+		}
+		items = append(items, item)
+	}
+	return writeJSON(f, map[string]any{"kind": kind.kind + "List", "apiVersion": version, "metadata": map[string]any{}, "items": items})
 }
 
 // bundleKind returns what an object is and the file that holds its kind.
@@ -142,7 +150,7 @@ func bundleKind(o Object) (kindOf, string, error) {
 func (b *bundle) clean(o Object) (any, error) {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 	if err != nil {
-		return nil, fmt.Errorf("write a bundle: %s/%s: %w", o.GetNamespace(), o.GetName(), err)
+		return nil, fmt.Errorf("%s/%s: %w", o.GetNamespace(), o.GetName(), err)
 	}
 	// The list says what its items are, as in lists of the API.
 	delete(fields, "kind")
@@ -161,68 +169,58 @@ func (b *bundle) log(log ContainerLog) error {
 			return fmt.Errorf("write a bundle: container %q of pod %q in namespace %q cannot have a log", log.Container, log.Pod, log.Namespace)
 		}
 	}
-	f, err := b.file(path.Join(log.Namespace, log.Pod, name))
-	if err != nil {
-		return err
-	}
-	lines := log.Lines
-	if log.Missing != "" && log.Missing != emptyLog {
-		lines = []string{noLogPrefix + strings.ReplaceAll(log.Missing, "\n", " ")}
-	}
-	lines, _ = b.redactor.Lines(lines)
-	for _, line := range lines {
-		f.WriteString(line)
-		f.WriteByte('\n')
-	}
-	return nil
+	return b.file(path.Join(log.Namespace, log.Pod, name), func(f *bytes.Buffer) error {
+		lines := log.Lines
+		if log.Missing != "" && log.Missing != emptyLog {
+			lines = []string{noLogPrefix + strings.ReplaceAll(log.Missing, "\n", " ")}
+		}
+		lines, _ = b.redactor.Lines(lines)
+		for _, line := range lines {
+			f.WriteString(line)
+			f.WriteByte('\n')
+		}
+		return nil
+	})
 }
 
-func (b *bundle) json(name string, content any) error {
-	f, err := b.file(name)
-	if err != nil {
-		return err
-	}
+func writeJSON(f *bytes.Buffer, content any) error {
 	e := json.NewEncoder(f)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", " ")
-	if err := e.Encode(content); err != nil {
-		return fmt.Errorf("write a bundle: %s: %w", name, err)
-	}
-	return nil
+	return e.Encode(content)
 }
 
-// file begins a file. Its name is made of names that a cluster gave.
-func (b *bundle) file(name string) (*bytes.Buffer, error) {
+// file adds a file. Its name is made of names that a cluster gave.
+func (b *bundle) file(name string, content func(*bytes.Buffer) error) error {
 	if !fs.ValidPath(name) || strings.Contains(name, `\`) || b.files[name] != nil {
-		return nil, fmt.Errorf("write a bundle: %q cannot be the name of a file in it", name)
+		return fmt.Errorf("write a bundle: %q cannot be the name of a file in it", name)
 	}
-	f := new(bytes.Buffer)
-	b.files[name] = f
-	return f, nil
+	b.files[name] = content
+	return nil
 }
 
 // pack writes the files in the order of their names.
 func (b *bundle) pack(w io.Writer) error {
 	z := gzip.NewWriter(w)
 	t := tar.NewWriter(z)
-	names := make([]string, 0, len(b.files))
-	for name := range b.files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: path.Join(bundleFolder, name), Mode: 0o644, Size: int64(b.files[name].Len()), ModTime: b.at.UTC().Truncate(time.Second), Format: tar.FormatPAX}
+	var f bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(b.files)) {
+		f.Reset()
+		if err := b.files[name](&f); err != nil {
+			return fmt.Errorf("write a bundle: %s: %w", name, err)
+		}
+		h := &tar.Header{
+			Typeflag: tar.TypeReg, Name: path.Join(bundleFolder, name), Mode: 0o644, Size: int64(f.Len()),
+			ModTime: b.at.UTC().Truncate(time.Second), Format: tar.FormatPAX,
+		}
 		if err := t.WriteHeader(h); err != nil {
 			return fmt.Errorf("write a bundle: %w", err)
 		}
-		if _, err := t.Write(b.files[name].Bytes()); err != nil {
+		if _, err := t.Write(f.Bytes()); err != nil {
 			return fmt.Errorf("write a bundle: %w", err)
 		}
 	}
-	if err := t.Close(); err != nil {
-		return fmt.Errorf("write a bundle: %w", err)
-	}
-	if err := z.Close(); err != nil {
+	if err := errors.Join(t.Close(), z.Close()); err != nil {
 		return fmt.Errorf("write a bundle: %w", err)
 	}
 	return nil

@@ -407,3 +407,20 @@ func FuzzReadArchive(f *testing.F) {
 		}
 	})
 }
+
+func TestKindOfPath(t *testing.T) {
+	for name, want := range map[string]kindOf{
+		"shop/pods.json":                    {"Pod", ""},
+		"events/deployments.json":           {"Deployment", "apps"},
+		"b/cluster-resources/pods/x.json":   {"Pod", ""},
+		"b/cluster-resources/nodes.json":    {"Node", ""},
+		"cluster-resources/pods/jobs.json":  {"Pod", ""}, // of a namespace with that name
+		"core/nodes/n1.yaml":                {"Node", ""},
+		"b/cluster-resources/services.json": {},
+		"notes.json":                        {},
+	} {
+		if got := kindOfPath(name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}

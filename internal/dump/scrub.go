@@ -20,7 +20,7 @@ func (b *bundle) value(key string, v any) any {
 	case map[string]any:
 		return b.fields(key, v)
 	case []any:
-		return b.list(key, v)
+		return b.elements(key, v)
 	case string:
 		return b.text(v)
 	default:
@@ -61,7 +61,7 @@ func (b *bundle) annotation(out map[string]any, key, value string) {
 	}
 }
 
-func (b *bundle) list(key string, in []any) []any {
+func (b *bundle) elements(key string, in []any) []any {
 	out := make([]any, 0, len(in))
 	before := ""
 	for _, v := range in {

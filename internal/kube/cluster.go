@@ -27,6 +27,8 @@ const (
 	clusterQPS, clusterBurst = 20, 40
 	// clusterTimeout bounds one request, the wait for its turn included.
 	clusterTimeout = 5 * time.Second
+	// listTimeout bounds all pages of a list together.
+	listTimeout = 20 * time.Second
 	// objectTTL is how long an object or its absence is believed, and podUsageTTL the list of all pods.
 	objectTTL, podUsageTTL = 15 * time.Second, 30 * time.Second
 	// hiccupTTL is how long an error is believed that may be over at once, such as no answer in time.
@@ -151,7 +153,7 @@ func (c *Cluster) cached(ctx context.Context, key objectKey, ttl, timeout time.D
 }
 
 // errTooMany tells that a list is longer than is read.
-var errTooMany = errors.New("it is longer than is read")
+var errTooMany = errors.New("too many to read")
 
 func tooMany(q query, limit int) error {
 	return access(fmt.Errorf("%w: more than %d", errTooMany, limit), q.host, "list", q.resource, q.namespace)
@@ -213,9 +215,16 @@ func readAll[L, T any, PL apiList[L], P apiObject[T]](ctx context.Context, q que
 	return out, err
 }
 
-// listed returns what read lists, from the cache where ttl is not 0.
+// listed returns what read lists, from the cache or anew.
 func listed[P any](ctx context.Context, c *Cluster, key objectKey, ttl time.Duration, read func(context.Context) ([]P, error)) ([]P, error) {
-	v, err := c.cached(ctx, key, ttl, 4*clusterTimeout, func(ctx context.Context) (any, error) { return read(ctx) })
+	v, err := c.cached(ctx, key, ttl, listTimeout, func(ctx context.Context) (any, error) {
+		list, err := read(ctx)
+		if err == nil {
+			// The cache itself forgets only what is asked for again, and a list may be large.
+			time.AfterFunc(ttl, func() { c.cache.Remove(key) })
+		}
+		return list, err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +249,9 @@ func (c *Cluster) Nodes(ctx context.Context) ([]*corev1.Node, error) {
 func (c *Cluster) PodsOnNodes(ctx context.Context) ([]*corev1.Pod, error) {
 	return listed(ctx, c, objectKey{verb: "list", resource: "pods"}, podUsageTTL, func(ctx context.Context) ([]*corev1.Pod, error) {
 		q := c.query(c.core, "pods", "")
+		if err := c.few(ctx, q); err != nil {
+			return nil, err
+		}
 		// As "kubectl describe node" asks for what counts against a node.
 		q.fields = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 		var out []*corev1.Pod
@@ -254,6 +266,21 @@ func (c *Cluster) PodsOnNodes(ctx context.Context) ([]*corev1.Pod, error) {
 		})
 		return out, err
 	})
+}
+
+// few returns an error where the server tells at once that there are too many. It counts
+// what is left of a list without a selector alone.
+func (c *Cluster) few(ctx context.Context, q query) error {
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	var first corev1.PodList
+	if err := q.request(metav1.ListOptions{Limit: 1}).Do(ctx).Into(&first); err != nil {
+		return access(certain(err), q.host, "list", q.resource, q.namespace)
+	}
+	if n := first.RemainingItemCount; n != nil && *n >= int64(c.maxPods) {
+		return tooMany(q, c.maxPods)
+	}
+	return nil
 }
 
 // usage returns what of a pod tells how much of a node it takes.

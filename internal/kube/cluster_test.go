@@ -203,10 +203,34 @@ func TestClusterPodsOnNodes(t *testing.T) {
 	for i := range 200 {
 		server.set(testPod(fmt.Sprintf("q%04d", i)))
 	}
-	_, err = newCluster(t, server.config()).PodsOnNodes(t.Context())
-	if want := "cannot list pods in all namespaces: it is longer than is read: more than 1200"; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	before := len(server.asked())
+	c = newCluster(t, server.config())
+	for range 2 {
+		_, err = c.PodsOnNodes(t.Context())
+		if want := "cannot list pods in all namespaces: too many to read: more than 1200"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
+	if n := len(server.asked()) - before; n != 1 {
+		t.Errorf("%d requests to learn that there are too many", n)
+	}
+}
+
+// A long list does not stay in memory once it is too old to be believed.
+func TestClusterForgetsLists(t *testing.T) {
+	server, c := still(t)
+	synctest.Test(t, func(t *testing.T) {
+		server.objects["/api/v1/nodes/node-1"] = &corev1.Node{ObjectMeta: named("", "node-1")}
+		if _, err := c.Nodes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		kept := len(c.cache.Keys())
+		time.Sleep(objectTTL + time.Second)
+		synctest.Wait()
+		if left := len(c.cache.Keys()); kept != 1 || left != 0 {
+			t.Errorf("%d kept, %d left", kept, left)
+		}
+	})
 }
 
 // What is asked again within the time that an answer is believed costs no request.

@@ -264,6 +264,10 @@ func (s *objectServer) list(w http.ResponseWriter, r *http.Request) {
 		}
 		if limit > 0 && len(items) == limit {
 			m.SetContinue(last)
+			if q.Get("fieldSelector")+q.Get("labelSelector") == "" { // the server cannot tell otherwise
+				left := int64(len(s.objects) - len(items))
+				m.SetRemainingItemCount(&left)
+			}
 			break
 		}
 		items, last = append(items, s.objects[path]), path

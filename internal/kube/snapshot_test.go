@@ -129,7 +129,7 @@ func TestSnapshotIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []record.Missing{{What: "events", Why: "it is longer than is read: more than 1000"}}
+	want := []record.Missing{{What: "events", Why: "too many to read: more than 1000"}}
 	if d := cmp.Diff(want, got.Missing); d != "" || len(got.Objects) != 1000 {
 		t.Errorf("%d objects; missing (-want +got):\n%s", len(got.Objects), d)
 	}
