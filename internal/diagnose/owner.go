@@ -167,6 +167,9 @@ func (d *deletion) byReplicaSet(own *evidence.Controller) {
 	case known && old:
 		d.found("rollout", fmt.Sprintf("%s %s rolled out revision %s in place of the pod's revision %s", top.Kind, top.Name, top.NewestRevision, own.Revision))
 		d.evidence = append(d.evidence, d.revision(own, top)...)
+	case known && d.scaledUpOther(own):
+		// A rollback gives the old ReplicaSet the newest revision, after it had lost its pods.
+		d.found("rollout", fmt.Sprintf("%s %s scaled up another ReplicaSet in place of the pod's", top.Kind, top.Name))
 	case known:
 		d.found("scale_down", fmt.Sprintf("%s %s scaled down", top.Kind, top.Name))
 		d.evidence = append(d.evidence, d.revision(own, top)...)
@@ -182,23 +185,34 @@ func (d *deletion) byReplicaSet(own *evidence.Controller) {
 	}
 }
 
-// scaledUpOther tells that the Deployment scaled up another ReplicaSet not long before.
+// scaledUpOther tells that the last ReplicaSet that the Deployment scaled up not long
+// before was another one.
 func (d *deletion) scaledUpOther(own *evidence.Controller) bool {
+	var last *evidence.Event
 	for i := range d.e.Owner.Events {
 		ev := &d.e.Owner.Events[i]
-		name, ok := strings.CutPrefix(ev.Message, "Scaled up replica set ")
-		if !ok || ev.Reason != "ScalingReplicaSet" || strings.HasPrefix(name, own.Name+" ") || d.to.IsZero() ||
+		if ev.Reason != "ScalingReplicaSet" || !strings.HasPrefix(ev.Message, "Scaled up replica set ") || d.to.IsZero() ||
 			ev.Last.Before(d.from.Add(-10*time.Minute)) || ev.Last.After(d.to) {
 			continue
 		}
-		d.evidence = append(d.evidence, record.Evidence{Source: "event", Object: namespaced(d.e, ev.Object), Field: ev.Reason, Value: ev.Message, Time: ev.Last})
-		return true
+		if last == nil || !ev.Last.Before(last.Last) {
+			last = ev
+		}
 	}
-	return false
+	if last == nil || strings.HasPrefix(last.Message, "Scaled up replica set "+own.Name+" ") {
+		return false
+	}
+	d.evidence = append(d.evidence, record.Evidence{Source: "event", Object: namespaced(d.e, last.Object), Field: last.Reason, Value: last.Message, Time: last.Last})
+	return true
 }
 
 // withoutEvent: the controllers are there, and none says that it deleted the pod.
 func (d *deletion) withoutEvent(o *evidence.Owner, own *evidence.Controller) {
+	if own.Kind == "StatefulSet" && own.Replicas != nil && ordinal(d.e.Pod.Name) >= int(*own.Replicas) {
+		d.found("scale_down", fmt.Sprintf("its StatefulSet %s has no more than %d pods", own.Name, *own.Replicas))
+		d.evidence = append(d.evidence, ownerEvidence(d.e, own, "spec.replicas", strconv.Itoa(int(*own.Replicas)), time.Time{}))
+		return
+	}
 	read := o.EventsRead && !d.from.IsZero() && (d.e.EventsSince.IsZero() || d.from.After(d.e.EventsSince))
 	if read && writesEvents(own.Kind) {
 		d.found("direct", fmt.Sprintf("its %s did not delete it, so somebody deleted the pod itself", own.Kind))

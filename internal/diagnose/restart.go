@@ -18,7 +18,7 @@ func willRestart(e *evidence.Evidence, cause string) *bool {
 		return &no
 	case !e.Pod.DeletionTimestamp.IsZero(), e.Pod.Phase == "Succeeded", e.Pod.Phase == "Failed", !s.ExitObserved, c.Type == record.Ephemeral:
 		return &no
-	case c.Type == record.Sidecar:
+	case c.Type == record.Sidecar, cause == "restart_all_containers":
 		return &yes
 	}
 	if len(c.RestartRules) > 0 {

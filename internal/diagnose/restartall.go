@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
@@ -35,6 +36,12 @@ func restartedWithAll(e *evidence.Evidence) *answer {
 		q.Time = ended.FinishedAt
 		a.evidence = append(a.evidence, q, specEvidence(e, specPath(c)+".restartPolicyRules", restartAll))
 	} else {
+		if hasRestartAll(&e.Container) {
+			// The kubelet removed it before its own end was told.
+			a.confidence = record.Likely
+			a.summary = "A restart rule restarted all containers of the pod; it may have been this container's own"
+			a.alternatives = []record.Alternative{{Cause: "app_exit", Why: "its own exit code may have been the one for which its restart rule restarts all, and is not shown any more"}}
+		}
 		a.missing = []record.Missing{{What: "container whose rule it was", Why: "no other container of the pod shows an exit code that a rule with RestartAllContainers matches"}}
 	}
 	if e.Stop.Reason == "RestartingAllContainers" {
@@ -42,6 +49,11 @@ func restartedWithAll(e *evidence.Evidence) *answer {
 	}
 	a.summary += "."
 	return a
+}
+
+// hasRestartAll tells that one of the container's own rules restarts all.
+func hasRestartAll(c *evidence.Container) bool {
+	return slices.ContainsFunc(c.RestartRules, func(r evidence.RestartRule) bool { return r.Action == restartAll })
 }
 
 // ruleSource returns the container whose exit made the kubelet restart all, with that

@@ -143,7 +143,8 @@ func networkClass(w, low string) string {
 	case "nodename":
 		return when(strings.Contains(low, "nodename nor servname"), "dns_failure")
 	case "lookup":
-		return when(has(low, "failed to lookup address", "dns lookup failed"), "dns_failure")
+		// Go names the server that it asked after the name: what went wrong there is no more than how.
+		return when(has(low, "failed to lookup address", "dns lookup failed", "dial tcp: lookup ", "dial udp: lookup "), "dns_failure")
 	case "hostname":
 		return when(has(low, "no address associated with hostname", "resolve hostname", "cannot resolve hostname"), "dns_failure")
 	case "bad":

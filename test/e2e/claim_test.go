@@ -105,6 +105,9 @@ func exited(code int32) func(record.Record) bool {
 	return func(r record.Record) bool { return r.ExitCode != nil && *r.ExitCode == code }
 }
 
+// logLost tells stops whose last words were not to be had: the next instance began first.
+func logLost(r record.Record) bool { return r.Log == nil || len(r.Log.Lines) == 0 }
+
 func notExited(code int32) func(record.Record) bool {
 	return func(r record.Record) bool { return r.ExitCode == nil || *r.ExitCode != code }
 }
@@ -284,10 +287,11 @@ func (s *space) compareCleaning(claims []claim) {
 			failure(of, "it ended by itself", "unknown", "*", untold), // where the end and the deletion cannot be told apart
 		)
 		for _, c := range claims {
+			c.confidence, c.quotes = append(slices.Clone(c.confidence), record.Likely), ""
 			end = append(end, c)
 			// The kubelet writes no more than 25 events about a pod that goes on and on, and
 			// then one in five minutes: what they would have told is not known any more.
-			c.cause, c.detail, c.confidence, c.quotes = "sigkill_unattributed|sigterm_unattributed|unknown|app_exit|app_completed", "*", untold, ""
+			c.cause, c.detail, c.confidence = "sigkill_unattributed|sigterm_unattributed|unknown|app_exit|app_completed", "*", untold
 			end = append(end, c)
 		}
 		if outcomes, strays := judgeClaims(end, []record.Record{r}); len(strays) > 0 || slices.ContainsFunc(outcomes, func(o outcome) bool { return len(o.wrong) > 0 }) {

@@ -80,8 +80,8 @@ func deletionScenarios() []scenario {
 			s.untilGone()
 		}},
 		{name: "delete-namespace", truth: []claim{
-			lifecycle("alone/main", "its namespace was deleted", "pod_deleted", "namespace", proven),
-			lifecycle("shop/main", "its namespace was deleted", "pod_deleted", "namespace", proven),
+			lifecycle("alone/main", "its namespace was deleted", "pod_deleted", "namespace", fair),
+			lifecycle("shop/main", "its namespace was deleted", "pod_deleted", "namespace", fair),
 		}, run: func(s *space) {
 			s.createDeployment(deployment(newPod("shop", steady("main")), 2))
 			s.create(newPod("alone", steady("main")))

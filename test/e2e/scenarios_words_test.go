@@ -10,7 +10,7 @@ import (
 func wordScenarios() []scenario {
 	const main = "app/main"
 	says := func(name, truth, detail string, c corev1.Container) provocation {
-		return provocation{name: name, truth: []claim{failure(main, truth, "app_exit", detail, fair)}, pods: one("app", c), stops: 2}
+		return provocation{name: name, truth: []claim{failure(main, truth, "app_exit", detail, fair), unheard(main)}, pods: one("app", c), stops: 2}
 	}
 	prints := func(code, text string) corev1.Container {
 		return misbehave("main", "print", "starting", "sleep", "1s", "stderr", text, "exit", code)
@@ -28,7 +28,7 @@ func wordScenarios() []scenario {
 			c.SecurityContext = &corev1.SecurityContext{ReadOnlyRootFilesystem: yes()}
 		})),
 		says("unknown-flag", "a Go program is given a flag that it does not know", "usage", prints("2", "flag provided but not defined: -verbos\nUsage of /app:\n  -verbose\n    \tsay more")),
-		says("unknown-verb", "an argument that the program does not know; it exits with 64", "usage", misbehave("main", "serve")),
+		says("unknown-verb", "an argument that the program does not know; it exits with 64", "usage|", misbehave("main", "serve")),
 		says("missing-setting", "an environment variable is not set", "missing_setting", prints("1", "fatal: required environment variable DATABASE_URL is not set")),
 		says("python-exception", "a Python program does not catch an exception", "exception", prints("1",
 			"Traceback (most recent call last):\n  File \"/app/main.py\", line 12, in <module>\n    main()\n  File \"/app/main.py\", line 7, in main\n    total = sum(prices) / len(prices)\nZeroDivisionError: division by zero")),
@@ -41,8 +41,13 @@ func wordScenarios() []scenario {
 		says("timeout", "the database does not answer in time", "timeout", prints("1", "fatal: connect to the database: dial tcp 10.0.0.9:5432: i/o timeout")),
 		says("leader-election-lost", "a controller loses its lease", "leader_election_lost", prints("1",
 			"I1121 07:00:01.000000       1 leaderelection.go:297] failed to renew lease shop/controller: context deadline exceeded\nE1121 07:00:01.000100       1 main.go:88] \"problem running manager\" err=\"leader election lost\"")),
-		says("missing-library", "the loader does not find a library; it exits with 127", "missing_library", prints("127",
-			"/app/server: error while loading shared libraries: libssl.so.3: cannot open shared object file: No such file or directory")),
+		{
+			name: "missing-library", truth: []claim{
+				failure(main, "the loader does not find a library; it exits with 127", "app_exit|command_not_found", "missing_library", fair),
+				failure(main, "the same, and its log was lost", "command_not_found", "*", likely).only(logLost).maybe(),
+			}, stops: 2,
+			pods: one("app", prints("127", "/app/server: error while loading shared libraries: libssl.so.3: cannot open shared object file: No such file or directory")),
+		},
 		{
 			name: "node-heap", truth: []claim{failure(main, "the heap of a Node.js program is exhausted; it exits with 134", "app_signal|app_exit", "SIGABRT|heap_exhausted", fair)}, stops: 2,
 			pods: one("app", misbehave("main", "sleep", "1s", "stderr", "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "signal", "ABRT")),
@@ -61,6 +66,11 @@ func wordScenarios() []scenario {
 	return provocations(list...)
 }
 
+// unheard is a program that ends and whose last words were lost.
+func unheard(of string) claim {
+	return failure(of, "it ends by itself, and its log was lost", "app_exit", "", likely).only(logLost).maybe()
+}
+
 // startScenarios are containers that cannot be started as they are written down.
 func startScenarios() []scenario {
 	const main = "app/main"
@@ -75,10 +85,10 @@ func startScenarios() []scenario {
 	}
 	return provocations(
 		with(script("echo hello\n"), func(p *provocation) {
-			p.name, p.truth = "exec-format", []claim{failure(main, "the command is a script without #!", "exec_format_error", "*", fair)}
+			p.name, p.truth = "exec-format", []claim{failure(main, "the command is a script without #!", "exec_format_error", "*", fair), unheard(main)}
 		}),
 		with(script("#!/no/such/interpreter\necho hello\n"), func(p *provocation) {
-			p.name, p.truth = "interpreter-missing", []claim{failure(main, "the command is a script whose interpreter does not exist", "command_not_found|exec_format_error|start_error", "*", fair)}
+			p.name, p.truth = "interpreter-missing", []claim{failure(main, "the command is a script whose interpreter does not exist", "command_not_found|exec_format_error|start_error", "*", fair), unheard(main)}
 		}),
 		provocation{
 			name: "command-not-in-path", truth: []claim{failure(main, "a command that is nowhere in the PATH", "command_not_found", "", proven)},
