@@ -153,6 +153,25 @@ func hasReason(reasons ...string) func(*evidence.Event) bool {
 	return func(ev *evidence.Event) bool { return slices.Contains(reasons, ev.Reason) }
 }
 
+// forgotten tells that the kubelet has not tried the container again since it was
+// restarted: why it waits is kept in its memory alone (pkg/kubelet/reason_cache.go).
+func forgotten(e *evidence.Evidence) bool {
+	return e.Container.WaitingReason == "ContainerCreating" || e.Container.WaitingReason == "PodInitializing"
+}
+
+// lastFailure is the event of the newest failure to create or start the container, and
+// what it says; nil where there is none, or none that says anything.
+func lastFailure(e *evidence.Evidence) (*evidence.Event, string) {
+	ev := newest(e.Events, func(ev *evidence.Event) bool {
+		return ev.Reason == "Failed" && ev.Container && strings.HasPrefix(ev.Message, "Error: ") && !starting(ev.Message) &&
+			!strings.HasPrefix(ev.Message, "Error: ErrImage") && !strings.HasPrefix(ev.Message, "Error: ImagePullBackOff")
+	})
+	if ev == nil {
+		return nil, ""
+	}
+	return ev, strings.TrimPrefix(ev.Message, "Error: ")
+}
+
 // about tells which container of the pod an event is about, empty for the pod itself.
 func about(e *evidence.Evidence, ev *evidence.Event) string {
 	if ev.Container {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -30,27 +29,19 @@ func configStall(e *evidence.Evidence) *stallAnswer {
 	}
 	text := e.Container.WaitingMessage
 	a := &stallAnswer{confidence: record.Confirmed, evidence: quoteWaiting(e)}
-	if starting(text) {
-		// The kubelet's caches fill after it started; the event of a try before or after says more.
-		ev := newest(e.Events, func(ev *evidence.Event) bool {
-			return ev.Reason == "Failed" && ev.Container && strings.HasPrefix(ev.Message, "Error: ") && !starting(ev.Message) &&
-				!contains(ev.Message, "Error: ErrImagePull", "Error: ImagePullBackOff")
-		})
-		if age, known := lasted(e, eventTime(ev)); ev != nil && known && age < startRace+recently {
-			text = strings.TrimPrefix(ev.Message, "Error: ")
-			a.evidence = append(a.evidence, quoteEvent(e, ev))
-		} else if young(e, startRace) {
-			return nil
-		}
+	if text != "" && !starting(text) {
+		return a.config(e, text)
+	}
+	// The kubelet's caches fill after it started; the event of a try before or after says more.
+	ev, said := lastFailure(e)
+	switch {
+	case ev != nil:
+		a.evidence = append(a.evidence, quoteEvent(e, ev))
+		return a.config(e, said).aged(e, ev)
+	case forgotten(e), text != "" && young(e, startRace):
+		return nil
 	}
 	return a.config(e, text)
-}
-
-func eventTime(ev *evidence.Event) (t time.Time) {
-	if ev != nil {
-		t = ev.Last
-	}
-	return t
 }
 
 // starting tells texts of a kubelet that has just started, or just got the pod.

@@ -36,10 +36,12 @@ func createStall(e *evidence.Evidence) *stallAnswer {
 	}
 	a := &stallAnswer{cause: "container_create_failed", confidence: record.Confirmed, evidence: quoteWaiting(e)}
 	text := c.WaitingMessage
+	var ev *evidence.Event
 	if text == "" {
-		if ev := newest(e.Events, func(ev *evidence.Event) bool { return ev.Reason == "Failed" && ev.Container }); ev != nil {
-			text = strings.TrimPrefix(ev.Message, "Error: ")
+		if ev, text = lastFailure(e); ev != nil {
 			a.evidence = append(a.evidence, quoteEvent(e, ev))
+		} else if forgotten(e) {
+			return nil
 		}
 	}
 	if text == "" {
@@ -56,6 +58,9 @@ func createStall(e *evidence.Evidence) *stallAnswer {
 		return a
 	}
 	a.create(e, text)
+	if ev != nil {
+		return a.aged(e, ev)
+	}
 	return a
 }
 

@@ -46,6 +46,11 @@ func imageStall(e *evidence.Evidence) *stallAnswer {
 		return a
 	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable":
 		return pullStall(e, a)
+	case "ContainerCreating", "PodInitializing":
+		// What was said before the kubelet was restarted; now it may be pulling.
+		if _, ev := pullText(e); ev != nil && pulling(e) == nil {
+			return pullStall(e, a).aged(e, ev)
+		}
 	}
 	return nil
 }

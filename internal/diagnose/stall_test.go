@@ -140,6 +140,8 @@ func TestImageStalls(t *testing.T) {
 		{"inspect", stalling(evidence.Image, waits("ImageInspectError", `Failed to inspect image "x": rpc error: code = Unavailable`)), confirmed("image_pull_failed", "inspect_error")},
 		{"cri-o: signature", stalling(evidence.Image, waits("SignatureValidationFailed", `image pull failed for x because the signature validation failed`)), confirmed("image_pull_failed", "signature")},
 		{"registry unavailable", stalling(evidence.Image, waits("RegistryUnavailable", `image pull failed for x because the registry is unavailable: y`)), confirmed("image_registry_unreachable", "")},
+		{"a kubelet that was restarted has forgotten why", stalling(evidence.Image, waits("ContainerCreating", ""), warnsOf("Failed", `Failed to pull image "registry.example/team/app:2.1": x: not found`, at(500))), confirmed("image_not_found", "")},
+		{"and is pulling", stalling(evidence.Image, waits("ContainerCreating", ""), warnsOf("Failed", `Failed to pull image "registry.example/team/app:2.1": x: not found`, at(500)), warnsOf("Pulling", "", at(510))), nothing},
 		{"a crash loop is told by its stops", stalling(evidence.Image, waits("CrashLoopBackOff", "back-off 10s")), nothing},
 	})
 }
@@ -162,6 +164,8 @@ func TestConfigStalls(t *testing.T) {
 		{"truth 50: a kubelet that starts", config(`services have not yet been read at least once, cannot construct envvars`, soon), nothing},
 		{"truth 50: for longer than it may take", config(`services have not yet been read at least once, cannot construct envvars`), likely("container_create_failed", "kubelet_caches")},
 		{"truth 50: between two tries that say more", config(`failed to sync secret cache: timed out waiting for the condition`, soon, warnsOf("Failed", `Error: secret "db" not found`, at(30))), confirmed("missing_secret", "env")},
+		{"a kubelet that was restarted has forgotten why", stalling(evidence.Config, waits("ContainerCreating", ""), warnsOf("Failed", `Error: configmap "app-settings" not found`, at(590))), confirmed("missing_configmap", "env")},
+		{"and no event says it", stalling(evidence.Config, waits("ContainerCreating", ""), warnsOf("Failed", "Error: ImagePullBackOff", at(590))), nothing},
 		{"without a message", config(""), likely("container_create_failed", "config")},
 		{"a crash loop is told by its stops", stalling(evidence.Config, waits("CrashLoopBackOff", "")), nothing},
 	})
@@ -192,6 +196,8 @@ func TestCreateStalls(t *testing.T) {
 		})), nothing},
 		{"a start that failed, and no stop of it", stalling(evidence.Create, waits("RunContainerError", `exec: "x": executable file not found in $PATH`)), failed("command_not_found")},
 		{"a failed hook is a stop", stalling(evidence.Create, waits("PostStartHookError", "x")), nothing},
+		{"a kubelet that was restarted has forgotten why", stalling(evidence.Create, waits("ContainerCreating", ""), warnsOf("Failed", "Error: context deadline exceeded", at(590))), failed("deadline_exceeded")},
+		{"and no event says it", stalling(evidence.Create, waits("ContainerCreating", "")), nothing},
 		{"no text", create(""), likely("container_create_failed", "")},
 	})
 }
