@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/whyrestart/whyrestart/internal/dump"
@@ -143,6 +144,9 @@ type dumpEvents struct {
 	// pods are those that were seen, others tells that there is an event about something else.
 	pods   map[types.UID]bool
 	others bool
+	// nodes tells that events about nodes were recorded, or those of the namespace that they
+	// are written to: the default one, as a node has none (client-go's recorder).
+	nodes  bool
 	latest time.Time
 }
 
@@ -158,6 +162,9 @@ func (d *dumpEvents) saw(obj dump.Object) {
 			d.pods[obj.InvolvedObject.UID] = true
 		} else {
 			d.others = true
+		}
+		if obj.InvolvedObject.Kind == "Node" || obj.Namespace == metav1.NamespaceDefault {
+			d.nodes = true
 		}
 	case *corev1.Pod:
 		d.pods[obj.UID] = true
@@ -220,8 +227,8 @@ func (d *dumpEvents) Events(_ context.Context, _, uid string) ([]*corev1.Event, 
 // NodeEvents implements pipeline.NodeEventReader: the kubelet gives a node's name for its
 // UID, others the UID.
 func (d *dumpEvents) NodeEvents(_ context.Context, name string) ([]*corev1.Event, error) {
-	if !d.any {
-		return nil, errNoEvents
+	if !d.nodes {
+		return nil, errNoNodeEvents
 	}
 	found := d.objects.EventsAbout(types.UID(name))
 	if n, ok := dump.ByName[*corev1.Node](d.objects, "", name); ok && string(n.UID) != name {
@@ -230,4 +237,7 @@ func (d *dumpEvents) NodeEvents(_ context.Context, name string) ([]*corev1.Event
 	return found, nil
 }
 
-var errNoEvents = errors.New("no events were recorded")
+var (
+	errNoEvents     = errors.New("no events were recorded")
+	errNoNodeEvents = errors.New("no events of nodes were recorded")
+)
