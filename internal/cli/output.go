@@ -17,6 +17,8 @@ import (
 type outputFlags struct {
 	format   string
 	absolute bool
+	// clock shows the time of day of each finding in place of its age.
+	clock bool
 	// asOf is when a recorded state that is shown was made.
 	asOf     time.Time
 	formats  []string
@@ -63,7 +65,7 @@ func (f *outputFlags) document(e *environment, d record.Document, namespace bool
 		return err
 	}
 	return printer.NewTable(e.Out, printer.TableOptions{
-		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, AsOf: f.asOf, Color: color, Now: time.Now(),
+		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Clock: f.clock, AsOf: f.asOf, Color: color, Now: time.Now(),
 	}).Rows(d.Findings)
 }
 

@@ -45,12 +45,13 @@ func runReplay(ctx context.Context, e *environment, o *replayOptions, files []st
 		o.filter.all = true // a recording is looked at whole
 	}
 	doc := record.Document{Schema: record.Schema}
-	if o.output.format == "json" || o.output.format == "yaml" || o.output.template != nil {
+	if o.output.format != "jsonl" && o.output.format != "name" {
+		// What is known in the end: late events may explain what came before them.
 		cov, err := app.Replay(ctx, o.cluster, files, e.In, replacing(&doc.Findings, &o.filter))
 		if err != nil {
 			return err
 		}
-		doc.Coverage = cov
+		doc.Coverage, o.output.clock = cov, true
 		return o.output.findings(e, doc, true)
 	}
 	show, err := o.output.stream(e, true)
