@@ -111,25 +111,33 @@ func covered(e *evidence.Evidence) bool {
 }
 
 // lossy tells that events of this instance were demonstrably dropped: the kubelet says
-// "Started" of every instance that it starts, and the newest of these events is of an
-// earlier one.
+// "Started" of every instance that it starts, and there are such events of other
+// instances and none of this one.
 func lossy(e *evidence.Evidence) bool {
 	started := e.Stop.StartedAt
 	if started.IsZero() {
 		return false
 	}
-	older := false
+	const near = 5 * time.Second
+	dropped := false
 	for i := range e.Events {
 		ev := &e.Events[i]
 		if ev.Reason != "Started" || !ev.Container || ev.Last.IsZero() {
 			continue
 		}
-		if !ev.Last.Before(started.Add(-5 * time.Second)) {
-			return false
+		switch before, after := ev.Last.Before(started.Add(-near)), ev.First.After(started.Add(near)); {
+		case before:
+			dropped = true
+		case after:
+			// It would be no wonder if the API had forgotten the one of this instance.
+			dropped = dropped || !e.EventsSince.IsZero() && started.After(e.EventsSince)
+		case ev.Count > 2, !ev.First.Before(started.Add(-near)), !ev.Last.After(started.Add(near)):
+			return false // it is, or may be, among those that this event counts
+		default:
+			dropped = true
 		}
-		older = true
 	}
-	return older
+	return dropped
 }
 
 // eventsMissing is what is missing where the events do not cover the end.

@@ -222,7 +222,7 @@ func killAfter(p *evidence.Probe) time.Duration {
 
 // probeUnseen: no event of a kill is known of this instance, and one may have been: the
 // kubelet killed the container for a probe before and after it, or the events of this
-// instance were dropped and those before it, which ended alike, were killed for a probe.
+// instance were dropped, and other instances, as far as they are known, were killed for a probe.
 func probeUnseen(e *evidence.Evidence) *answer {
 	s := e.Stop
 	d, known := ran(e)
@@ -254,7 +254,9 @@ func probeUnseen(e *evidence.Evidence) *answer {
 			a.missing[0].Why = "the API keeps only the first and the last time of an event that repeats"
 		case covered(e) && !lossy(e):
 			continue
-		case !alike(e, &p, d, a):
+		case alike(e, &p, d, a):
+		case e.EventsRead && lossy(e) && !contradicted(e, &p) && otherKill(e, &p, a):
+		default:
 			continue
 		}
 		if u := unhealthy(e, &p); u != nil {
@@ -266,6 +268,24 @@ func probeUnseen(e *evidence.Evidence) *answer {
 		return a
 	}
 	return nil
+}
+
+// otherKill tells that the kubelet killed other instances of the container for the probe,
+// with the evidence for that.
+func otherKill(e *evidence.Evidence, p *probeKind, a *answer) bool {
+	for i := len(e.Events) - 1; i >= 0; i-- {
+		if ev := &e.Events[i]; isKilling(e, ev) && !ev.Combined && strings.Contains(ev.Message, p.killed) {
+			a.evidence = []record.Evidence{eventEvidence(e, &occurrence{ev, ev.Last}), containerEvidence(e, p.name+"Probe", probeText(p.spec(&e.Container)))}
+			return true
+		}
+	}
+	return false
+}
+
+// contradicted tells that the last stop of the container had another cause.
+func contradicted(e *evidence.Evidence, p *probeKind) bool {
+	h := e.History
+	return h != nil && len(h.Causes) > 0 && h.Causes[len(h.Causes)-1] != p.cause
 }
 
 // alike tells that the newest earlier instances were killed for the probe and ended as

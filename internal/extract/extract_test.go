@@ -315,3 +315,48 @@ func TestEvents(t *testing.T) {
 		t.Errorf("%d events from %s to %s, missing %+v", len(e.Events), e.Events[0].Reason, e.Events[len(e.Events)-1].Reason, e.Missing)
 	}
 }
+
+// TestOverwrittenEvents holds that a later reading does not take away what an earlier one
+// saw of an instance's end.
+func TestOverwrittenEvents(t *testing.T) {
+	at := func(second int) time.Time { return time.Date(2026, 3, 1, 10, 0, second, 0, time.UTC) }
+	kill := func(last, count int) *corev1.Event {
+		return &corev1.Event{
+			InvolvedObject: corev1.ObjectReference{Kind: "Pod", UID: "u1", FieldPath: "spec.containers{api}"},
+			Reason:         "Killing", Message: "m", FirstTimestamp: metav1.NewTime(at(1)), LastTimestamp: metav1.NewTime(at(last)), Count: int32(count),
+		}
+	}
+	e := evidence.Evidence{Pod: evidence.Pod{UID: "u1"}, Container: evidence.Container{Name: "api"}, Stop: &evidence.Stop{StartedAt: at(10), FinishedAt: at(20)}}
+	times := func() string {
+		var out []string
+		for _, ev := range e.Events {
+			out = append(out, fmt.Sprintf("%d:%d", ev.Last.Second(), ev.Count))
+		}
+		return strings.Join(out, " ")
+	}
+	for _, step := range []struct {
+		last, count int
+		want        string
+	}{
+		{4, 1, "4:1"},
+		{19, 2, "19:2"}, // what lay before the instance is not kept
+		{19, 2, "19:2"},
+		{58, 3, "19:2 58:3"},
+		{59, 4, "19:2 59:4"}, // nor what lies long after it
+	} {
+		extract.AddEvents(&e, []*corev1.Event{kill(step.last, step.count)}, time.Time{})
+		if got := times(); got != step.want {
+			t.Errorf("after the event of second %d: %s, want %s", step.last, got, step.want)
+		}
+	}
+	extract.AddEvents(&e, nil, time.Time{})
+	if got := times(); got != "19:2" {
+		t.Errorf("after the API forgot them: %s, want 19:2", got)
+	}
+	for i := range 100 {
+		extract.AddEvents(&e, []*corev1.Event{kill(15+i%10, i)}, time.Time{})
+	}
+	if len(e.Events) > 33 {
+		t.Errorf("%d events are kept", len(e.Events))
+	}
+}
