@@ -116,6 +116,9 @@ func LookInto(ctx context.Context, cluster, path string, stdin io.Reader, filter
 	for _, pod := range dump.All[*corev1.Pod](d.Objects) {
 		events.saw(pod)
 	}
+	for _, node := range dump.All[*corev1.Node](d.Objects) {
+		events.saw(node)
+	}
 	var found []pipeline.Finding
 	off := &pipeline.Offline{
 		Context:  ctx,
@@ -192,6 +195,12 @@ func newestTime(obj dump.Object) time.Time {
 	for _, f := range obj.GetManagedFields() {
 		if f.Time != nil {
 			later(f.Time.Time)
+		}
+	}
+	if node, ok := obj.(*corev1.Node); ok {
+		// Where nothing happens any more, the kubelet still reports, every five minutes at least.
+		for i := range node.Status.Conditions {
+			later(node.Status.Conditions[i].LastHeartbeatTime.Time)
 		}
 	}
 	if pod, ok := obj.(*corev1.Pod); ok {

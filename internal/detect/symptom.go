@@ -155,7 +155,7 @@ func (d *doctor) unscheduled() {
 	s := Symptom{Class: evidence.Unscheduled, Since: at(d.p.CreatedAt), FromSight: d.p.CreatedAt == 0, Snapshot: soft}
 	switch {
 	case d.p.Gated:
-		s.Grace, s.Sum = graceGated, sum(1, uint64(d.p.Scheduled.Sum))
+		s.Grace, s.Snapshot, s.Sum = graceGated, 0, sum(1, uint64(d.p.Scheduled.Sum))
 	case d.p.Scheduled.Status == False:
 		s.Grace, s.Snapshot, s.Sum = graceUnscheduled, 0, sum(2, uint64(d.p.Scheduled.Sum))
 	default:

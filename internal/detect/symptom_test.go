@@ -102,7 +102,7 @@ func TestSymptoms(t *testing.T) {
 		{"gated", pod(func(p *Pod) {
 			p.Assigned, p.Gated, p.Containers = false, true, nil
 			p.Scheduled, p.Ready = Condition{Status: False, Sum: 9}, Condition{}
-		}), []string{"scheduling since 0 grace 1m0s, snapshot 10s"}},
+		}), []string{"scheduling since 0 grace 1m0s, snapshot 0s"}},
 		{"no scheduler", pod(func(p *Pod) {
 			p.Assigned, p.Containers = false, nil
 			p.Scheduled, p.Initialized, p.Ready = Condition{}, Condition{}, Condition{}
