@@ -59,7 +59,11 @@ func secretSpec() corev1.PodSpec {
 			}}},
 			Lifecycle: &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"curl", "-H", "Authorization: Bearer s3cr3tbearertoken"}}}},
 		}},
-		Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "d", VolumeAttributes: map[string]string{"share": "s3cr3t-csi"}}}}},
+		Volumes: []corev1.Volume{
+			{Name: "v", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "d", VolumeAttributes: map[string]string{"share": "s3cr3t-csi"}}}},
+			{Name: "w", VolumeSource: corev1.VolumeSource{FlexVolume: &corev1.FlexVolumeSource{Driver: "d", Options: map[string]string{"share": "s3cr3t-flex"}}}},
+		},
+		DNSConfig: &corev1.PodDNSConfig{Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: new("2")}}},
 	}
 }
 
@@ -163,6 +167,7 @@ func TestBundleRoundTrip(t *testing.T) {
 	api.LivenessProbe.HTTPGet.HTTPHeaders[0].Value = removed
 	api.Lifecycle.PostStart.Exec.Command[2] = "Authorization: Bearer [redacted]"
 	spec.Volumes[0].CSI.VolumeAttributes["share"] = removed
+	spec.Volumes[1].FlexVolume.Options["share"] = removed
 	if d := cmp.Diff(spec, pod.Spec); d != "" {
 		t.Errorf("spec (-want +got):\n%s", d)
 	}

@@ -67,7 +67,7 @@ func (b *bundle) elements(key string, in []any) []any {
 	for _, v := range in {
 		switch item := v.(type) {
 		case map[string]any:
-			fields := b.fields(key, item)
+			fields := b.fields("", item)
 			if _, has := fields["value"]; has && (key == "env" || key == "httpHeaders") {
 				fields["value"] = removed
 			}

@@ -317,22 +317,30 @@ func TestClusterRate(t *testing.T) {
 	server, c := still(t)
 	synctest.Test(t, func(t *testing.T) {
 		var g errgroup.Group
-		refused := make(chan error, 1000)
-		for i := range 1000 {
+		errs := make(chan error, 1000)
+		for i := range cap(errs) {
 			g.Go(func() error {
-				if _, err := c.Node(t.Context(), fmt.Sprintf("node-%d", i)); !apierrors.IsNotFound(err) {
-					refused <- err
-				}
+				_, err := c.Node(t.Context(), fmt.Sprintf("node-%d", i))
+				errs <- err
 				return nil
 			})
 		}
 		_ = g.Wait()
-		const most = clusterBurst + clusterQPS*int(clusterTimeout/time.Second) + 1
-		if n := len(server.asked()); n > most || n < clusterBurst || n+len(refused) != 1000 {
-			t.Errorf("%d requests and %d refused, want at most %d requests", n, len(refused), most)
+		close(errs)
+		answered, refused := 0, 0
+		for err := range errs {
+			switch {
+			case apierrors.IsNotFound(err):
+				answered++
+			case err.Error() == "cannot get nodes: too many requests at the same time":
+				refused++
+			}
 		}
-		if err := <-refused; err.Error() != "cannot get nodes: too many requests at the same time" {
-			t.Errorf("got %v", err)
+		// One may have its turn at the very moment at which its time is over.
+		const most = clusterBurst + clusterQPS*int(clusterTimeout/time.Second)
+		asked := len(server.asked())
+		if asked > most || answered < most-1 || answered+refused < cap(errs)-1 {
+			t.Errorf("%d requests, %d answered and %d refused, want at most %d requests", asked, answered, refused, most)
 		}
 	})
 }
