@@ -56,6 +56,9 @@ func denied(low string) bool {
 
 // doubtful tells lines of programs that go on.
 func doubtful(low string) bool {
+	if has(low, "exceeded", "exhausted", "giving up", "gave up", "failed after", "no more retries") {
+		return false
+	}
 	return has(low, "retry", "will try again", "trying again", "falling back", "fallback", "using default", "continuing", "skipping", "skipped", "attempt ", "reconnect", "optional", "waiting for", "deprecat")
 }
 
@@ -159,9 +162,9 @@ func networkClass(w, low string) string {
 		return when(has(low, "certificate verify failed", "self-signed certificate", "self signed certificate", "certificate has expired", "verify the first certificate", "unknown certificate",
 			"certificate is invalid", "bad certificate", "local issuer certificate", "certificate required", "certificate is not trusted", "invalid peer certificate", "certificate signed by unknown"), "tls_error")
 	case "tls":
-		return when(!strings.Contains(low, "timeout") && has(low, "tls: ", "tls handshake", "tls error", "tls alert"), "tls_error")
+		return when(!strings.Contains(low, "timeout") && has(low, "error: tls: ", "tls: failed", "tls: first record", "tls: bad", "tls: unknown", "tls: protocol", "tls: handshake", "tls: no ", "tls: client", "tls: internal", "tls: unsupported", "tls: private key", "tls: server", "tls: expired", "tls handshake", "tls error", "tls alert"), "tls_error")
 	case "ssl":
-		return when(has(low, "ssl routines", "ssl handshake", "ssl error", "ssl connection could not", "ssl: "), "tls_error")
+		return when(has(low, "ssl routines", "ssl handshake", "ssl error", "ssl connection could not", "[ssl: "), "tls_error")
 	case "handshake":
 		return when(has(low, "handshake failure", "handshake failed"), "tls_error")
 	case "https":
@@ -232,7 +235,7 @@ func systemClass(w, low string) string {
 		switch {
 		case has(low, "cannot open shared object file", "error loading shared library"):
 			return "missing_library"
-		case strings.HasPrefix(low, "exec ") || strings.HasPrefix(low, "env: ") || strings.HasPrefix(low, "/usr/bin/env: ") || has(low, "exec: ", "fork/exec ", "bad interpreter"):
+		case strings.HasPrefix(low, "exec ") || strings.HasPrefix(low, "env: ") || strings.HasPrefix(low, "/usr/bin/env: ") || has(low, "exec: ", "exec user process caused", "fork/exec ", "bad interpreter"):
 			return "command_not_found"
 		}
 		return "file_not_found"

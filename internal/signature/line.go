@@ -63,7 +63,7 @@ func read(lines []string) []entry {
 		case strings.TrimSpace(text) == "":
 			entries = append(entries, e)
 			continue
-		case text[0] == ' ' || text[0] == '\t' || strings.HasPrefix(text, "Caused by: "):
+		case text[0] == ' ' || text[0] == '\t' || strings.HasPrefix(text, "Caused by:"):
 			e.level = last // it continues the line before
 		case banner > 0:
 			e.level = levelFatal
@@ -145,15 +145,39 @@ func head(line string) (string, level) {
 		if s == "" {
 			break
 		}
-		end := strings.IndexByte(s, ' ')
+		end := strings.IndexAny(s, " \t")
+		if end == 0 {
+			break // a tab: the indent of a trace
+		}
 		if end < 0 {
 			end = len(s)
 		}
 		token := s[:end]
-		next := strings.TrimPrefix(s[end:], " ")
+		next := s[min(end+1, len(s)):]
+		if l, ok := rubyLevel(token, next); ok && !dropped {
+			found, rest, dropped = l, next, true
+			continue
+		}
+		if strings.Contains(token, "][") {
+			// [06:34:17.123][1][critical][main]
+			if found == levelNone {
+				found = levelIn(strings.ReplaceAll(strings.Trim(token, "[]"), "][", " "))
+			}
+			if dropped || found != levelNone || isTime(token[:strings.IndexByte(token, ']')]) {
+				rest, dropped = next, true
+				continue
+			}
+			break
+		}
 		if isTime(token) || dropped && isMonth(token) {
 			rest, dropped = next, true
 			continue
+		}
+		if found != levelNone && dropped {
+			if _, whole := levelOf(token); whole { // said twice
+				rest = next
+				continue
+			}
 		}
 		if found == levelNone {
 			if l, whole := levelOf(token); l != levelNone && (whole || end < len(s)) {
@@ -187,15 +211,19 @@ func head(line string) (string, level) {
 			continue
 		case token[0] == '[' && strings.HasSuffix(strings.TrimSuffix(token, ":"), "]"),
 			token[len(token)-1] == ']' && !bracket,
-			token == "-", token == "---", token == "|", token == "#", token == "*", isProcess(token):
+			token == "-", token == "--", token == "---", token == "|", token == "#", token == "*", token == ":", isProcess(token):
 			bracket = bracket || token[len(token)-1] == ']'
 			rest = next
 			continue
-		case strings.Count(token, ".") > 0 && isLogger(token):
-			// com.example.Main - text, o.s.boot.SpringApplication  : text
+		case isPlace(token):
+			rest = next
+			continue
+		case isLogger(token):
+			// com.example.Main - text, o.s.boot.SpringApplication  : text, root - ERROR - text
 			after := strings.TrimLeft(next, " ")
-			if strings.HasPrefix(after, "- ") || strings.HasPrefix(after, ": ") {
-				return after[2:], found
+			if strings.HasPrefix(after, "- ") || strings.HasPrefix(after, ": ") && strings.Contains(token, ".") {
+				rest = after[2:]
+				continue
 			}
 		}
 		break
@@ -240,6 +268,16 @@ func isTime(s string) bool {
 	if len(s) < 5 || !digit(s[0]) {
 		return false
 	}
+	if len(s) >= 9 {
+		for _, month := range [...]string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"} {
+			if before, after, ok := strings.Cut(s, month); ok { // 21/Nov/2026:06:34:17
+				s = before + after
+				break
+			}
+		}
+	} else if t := strings.TrimSuffix(strings.TrimSuffix(s, "AM"), "PM"); t != s {
+		return strings.Count(t, ":") == 1 // 6:34AM
+	}
 	separators := 0
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -252,6 +290,31 @@ func isTime(s string) bool {
 		}
 	}
 	return separators >= 2 || separators == 0 && len(s) >= 10
+}
+
+// rubyLevel reads the letter that Ruby's logger begins with: "F, [2026-11-21T06:34:17 #1] FATAL -- : text".
+func rubyLevel(token, next string) (level, bool) {
+	if len(token) != 2 || token[1] != ',' || !strings.HasPrefix(next, "[") {
+		return levelNone, false
+	}
+	switch token[0] {
+	case 'D', 'I':
+		return levelInfo, true
+	case 'W':
+		return levelWarn, true
+	case 'E':
+		return levelError, true
+	case 'F':
+		return levelFatal, true
+	}
+	return levelNone, false
+}
+
+// isPlace tells "app/main.go:41" and "main.go:41:".
+func isPlace(s string) bool {
+	s = strings.TrimSuffix(s, ":")
+	i := strings.LastIndexByte(s, ':')
+	return i > 3 && i+1 < len(s) && digit(s[i+1]) && (strings.HasSuffix(s[:i], ".go") || strings.HasSuffix(s[:i], ".cc") || strings.HasSuffix(s[:i], ".py") || strings.HasSuffix(s[:i], ".rs"))
 }
 
 func isMonth(s string) bool {
@@ -300,6 +363,9 @@ func levelIn(s string) level {
 // but the mark of a level; otherwise it is a word of the message that begins with it.
 func levelOf(token string) (l level, whole bool) {
 	word := strings.Trim(token, "[](){}<>|*,\"'")
+	if i := strings.IndexByte(word, '/'); i > 2 && word[:i] == strings.ToUpper(word[:i]) {
+		word = word[:i] // ERROR/MainProcess
+	}
 	colon := false
 	if i := strings.IndexByte(word, ':'); i > 0 {
 		colon = true
@@ -362,7 +428,7 @@ func isNoise(e *entry) bool {
 	}
 	for _, p := range [...]string{
 		"Node.js v", "npm ERR!", "npm error", "npm warn", "npm notice", "error Command failed", "ELIFECYCLE", "info Visit https://yarnpkg.com", "exit status ", "note: ", "make: ***",
-		"***", "---", "===", "Action:", "Description:", "[", "^", "}", "For more information",
+		"***", "---", "===", "Action:", "Description:", "^", "}", "For more information",
 		"Aborted", "Killed", "LOG:  database system is shut down", "goroutine ", "\tfrom ", "Hint:", "HINT:", "Thread ", "Traceback",
 	} {
 		if strings.HasPrefix(text, p) {

@@ -216,7 +216,7 @@ func lineCandidate(entries []entry, i int) (candidate, bool) {
 	if isUsage(e.text) {
 		c.strength -= 2 * perLater // the line before it says what was wrong
 	}
-	if doubt {
+	if doubt && e.level != levelFatal {
 		c.strength = min(c.strength, warnLine)
 	}
 	return c, c.sig.Class != ""

@@ -91,7 +91,7 @@ func (f *fields) set(where, name, value string) {
 		if f.level == levelNone && !inError {
 			f.level = namedLevel(value)
 		}
-	case "msg", "message", "@m", "@mt", "event", "short_message", "error.message", "exception_message", "errormessage", "localizedmessage":
+	case "msg", "message", "log", "errmsg", "@m", "@mt", "event", "short_message", "error.message", "exception_message", "errormessage", "localizedmessage":
 		if inError || len(name) > 8 && name != "short_message" {
 			keep(&f.err)
 		} else {
@@ -120,6 +120,8 @@ func (f *fields) set(where, name, value string) {
 func namedLevel(s string) level {
 	if n, err := strconv.Atoi(s); err == nil {
 		switch {
+		case n < 8: // of syslog
+			return [...]level{levelFatal, levelFatal, levelFatal, levelError, levelWarn, levelInfo, levelInfo, levelInfo}[max(n, 0)]
 		case n >= 60:
 			return levelFatal
 		case n >= 50:

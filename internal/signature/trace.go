@@ -43,7 +43,7 @@ func traceAt(entries []entry, i int) (trace, bool) {
 		if t, ok := goTrace(entries, i); ok {
 			return t, true
 		}
-	case 'T', 'F':
+	case 'T', 'F', 'E':
 		if t, ok := pythonTrace(entries, i); ok {
 			return t, true
 		}

@@ -19,7 +19,7 @@ func goTrace(entries []entry, i int) (trace, bool) {
 	case strings.HasPrefix(text, "fatal error: "):
 		first.message = text[len("fatal error: "):]
 		first.typ, t.plain = "fatal error", true
-	case strings.HasPrefix(text, "runtime: out of memory"), strings.HasPrefix(text, "runtime: goroutine stack exceeds"),
+	case strings.HasPrefix(text, "runtime: out of memory"), strings.HasPrefix(text, "runtime: goroutine stack exceeds"), strings.HasPrefix(text, "runtime: failed to create new OS thread"),
 		strings.HasPrefix(text, "SIGSEGV: segmentation violation"), strings.HasPrefix(text, "unexpected fault address"):
 		first.message = text
 		t.plain = true
@@ -87,7 +87,7 @@ func goTrace(entries []entry, i int) (trace, bool) {
 
 // goFatal tells the fatal errors of Go's runtime.
 func goFatal(message string) bool {
-	return has(message, "goroutines are asleep", "concurrent map", "out of memory", "stack overflow", "unexpected signal", "runtime: ", "sync: ", "cannot allocate")
+	return has(message, "goroutines are asleep", "concurrent map", "out of memory", "stack overflow", "unexpected signal", "runtime: ", "sync: ", "newosproc", "cannot allocate")
 }
 
 func isGoroutine(s string) bool {

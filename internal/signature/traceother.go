@@ -10,8 +10,8 @@ import (
 func rustTrace(entries []entry, i int) (trace, bool) {
 	text := strings.TrimSpace(entries[i].text)
 	t := trace{from: i, to: i + 1, language: "rust", general: "panic", ends: true}
-	if strings.HasPrefix(text, "fatal runtime error: ") {
-		t.links = []link{{at: i, typ: "fatal runtime error", message: strings.TrimPrefix(text, "fatal runtime error: ")}}
+	if message, ok := strings.CutPrefix(text, "fatal runtime error: "); ok {
+		t.links = []link{{at: i, typ: "fatal runtime error", message: message}}
 		t.plain = true
 		return t, true
 	}
@@ -95,8 +95,8 @@ func phpTrace(entries []entry, i int) (trace, bool) {
 	text := entries[i].text
 	var rest string
 	for _, p := range [...]string{"Fatal error: ", "Parse error: "} {
-		if at := strings.Index(text, p); at >= 0 {
-			rest = strings.TrimSpace(text[at+len(p):])
+		if _, after, ok := strings.Cut(text, p); ok {
+			rest = strings.TrimSpace(after)
 			break
 		}
 	}
@@ -203,7 +203,7 @@ func rubyTrace(entries []entry, i int) (trace, bool) {
 	if l.typ == "" && !from {
 		return trace{}, false
 	}
-	if l.typ == "KeyError" && strings.HasPrefix(l.message, "key not found: \"") && f.App == false {
+	if l.typ == "KeyError" && strings.HasPrefix(l.message, "key not found: \"") && !f.App {
 		l.message = "environment variable " + strings.TrimPrefix(l.message, "key not found: ") + " is not set"
 	} else if l.typ == "KeyError" && has(rest, "in `fetch'", "ENV") || l.typ == "KeyError" && upperQuoted(l.message) {
 		l.message += ": environment variable is not set"
@@ -234,11 +234,10 @@ func rubyFrame(s string) (f Frame, rest string, ok bool) {
 		return Frame{}, "", false
 	}
 	name := s[at+5:]
-	end := strings.Index(name, "'")
-	if end < 0 {
+	f.Func, rest, ok = strings.Cut(name, "'")
+	if !ok {
 		return Frame{}, "", false
 	}
-	f.Func, rest = name[:end], name[end+1:]
 	f.App = !has(f.File, "/gems/", "/lib/ruby/", "<internal:", "/rubygems/")
 	if f.Func == "<main>" {
 		f.Func = "<main> " + f.File[strings.LastIndexByte(f.File, '/')+1:]
@@ -282,8 +281,7 @@ func sanitizerTrace(entries []entry, i int) (trace, bool) {
 	t.links = []link{{at: i, typ: name + ": " + kind}}
 	for j := i + 1; j < len(entries) && j < i+120; j++ {
 		s := strings.TrimSpace(entries[j].text)
-		switch {
-		case strings.HasPrefix(s, "#") && len(t.frames) < maxFrames:
+		if strings.HasPrefix(s, "#") && len(t.frames) < maxFrames {
 			if len(s) > 2 && strings.HasPrefix(s, "#0 ") && len(t.frames) > 0 {
 				continue // where the memory was freed or allocated
 			}
@@ -296,7 +294,6 @@ func sanitizerTrace(entries []entry, i int) (trace, bool) {
 			f.File, f.Line = place(at)
 			f.App = f.Line > 0 && !under(name, "__", "std::")
 			t.frames = append(t.frames, f)
-		case strings.HasPrefix(s, "==") && strings.HasSuffix(s, "ABORTING"), strings.HasPrefix(s, "SUMMARY: "):
 		}
 		t.to = j + 1
 	}

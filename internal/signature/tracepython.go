@@ -14,13 +14,10 @@ func pythonTrace(entries []entry, i int) (trace, bool) {
 	j := i
 	in, missed := false, 0
 	for ; j < len(entries) && j < i+250 && missed < 4; j++ {
-		text := entries[j].text
-		s := strings.TrimLeft(text, " \t|+")
+		text := unbar(entries[j].text)
+		s := strings.TrimLeft(text, " \t")
 		switch {
 		case strings.HasPrefix(s, "Traceback (most recent call last)"), strings.HasPrefix(s, "Exception Group Traceback"):
-			if in && len(frames) == 0 && j > i {
-				missed++
-			}
 			in, frames, missed = true, nil, 0
 			t.to = j + 1
 		case pythonFrame(s):
@@ -89,6 +86,14 @@ func pythonTrace(entries []entry, i int) (trace, bool) {
 	return t, true
 }
 
+// unbar takes off the bars that Python draws beside the exceptions of a group.
+func unbar(text string) string {
+	if s := strings.TrimLeft(text, " "); s != "" && (s[0] == '|' || s[0] == '+') {
+		return strings.TrimPrefix(s[1:], " ")
+	}
+	return text
+}
+
 func reversed(links []link) []link {
 	out := make([]link, 0, len(links))
 	for i := len(links) - 1; i >= 0; i-- {
@@ -138,7 +143,6 @@ func readPythonFrame(s string) (Frame, bool) {
 
 // pythonError reads the line that ends a traceback: "Type: text", "package.Type" or "Type".
 func pythonError(text string) (typ, message string, ok bool) {
-	text = strings.TrimLeft(text, "|+ ")
 	end := 0
 	for end < len(text) && (word(text[end]) || text[end] == '.') {
 		end++
