@@ -129,9 +129,39 @@ func (c *collector) podEvents(ctx context.Context, e *evidence.Evidence) {
 	c.note(e, whatEvents, err)
 	if err == nil {
 		e.Missing = slices.DeleteFunc(e.Missing, func(m record.Missing) bool { return m.What == whatOlderEvents })
+		before := e.Events
 		extract.AddEvents(e, events, c.now())
+		e.Events = occurred(before, e)
 	}
 }
+
+// occurred returns the events of evidence, with what was known of them before: an event
+// that repeats keeps its first and last time alone, so that what it said of a stop is lost
+// with its next occurrence, which is of a later instance. One that the API has no more stays.
+func occurred(before []evidence.Event, e *evidence.Evidence) []evidence.Event {
+	if len(before) == 0 || e.Stop == nil || e.Stop.FinishedAt.IsZero() {
+		return e.Events
+	}
+	until := e.Stop.FinishedAt.Add(eventsAfter)
+	out := slices.Clone(e.Events)
+	for _, was := range before {
+		i := slices.IndexFunc(out, func(is evidence.Event) bool {
+			return is.Reason == was.Reason && is.Container == was.Container && is.Other == was.Other && is.Source == was.Source &&
+				is.First.Equal(was.First) && (is.Message == was.Message || is.Combined || was.Combined)
+		})
+		switch {
+		case i < 0:
+			out = append(out, was)
+		case out[i].Last.After(until) && !was.Last.After(until):
+			out[i] = was
+		}
+	}
+	slices.SortStableFunc(out, func(a, b evidence.Event) int { return a.Last.Compare(b.Last) })
+	return out
+}
+
+// eventsAfter is how long after the end of an instance events are still about it.
+const eventsAfter = 5 * time.Second
 
 // node reads the pod's node and the events about it.
 func (c *collector) node(ctx context.Context, e *evidence.Evidence) {
@@ -195,6 +225,15 @@ func (c *collector) owner(ctx context.Context, e *evidence.Evidence, pod *corev1
 		}
 		return
 	}
+	if old := e.Owner; old != nil && len(old.Chain) > 0 && old.Chain[0].Known && !e.AsOf.IsZero() && e.AsOf.Sub(requested(e)) > chainHolds {
+		// What the controllers are later says nothing of what they were when they deleted the
+		// pod: a rollback gives an old ReplicaSet the newest revision.
+		if ns != nil && ns.DeletionTimestamp != nil {
+			old.NamespaceDeleting = ns.DeletionTimestamp.UTC()
+		}
+		c.ownerEvents(ctx, e)
+		return
+	}
 	chain, err := c.Cluster.Controllers(ctx, pod)
 	owner := extract.Owner(chain, ns, nil, pod)
 	gone := apierrors.IsNotFound(err)
@@ -215,6 +254,21 @@ func (c *collector) owner(ctx context.Context, e *evidence.Evidence, pod *corev1
 	}
 	e.Owner = owner
 	c.ownerEvents(ctx, e)
+}
+
+// chainHolds is how long after a deletion the controllers are read anew: the first reading may
+// have been a cached one.
+const chainHolds = 20 * time.Second
+
+// requested is when the deletion of the pod was asked for, or the container ended.
+func requested(e *evidence.Evidence) time.Time {
+	if t := e.Pod.DeletionTimestamp; !t.IsZero() {
+		return t.Add(-time.Duration(e.Pod.DeletionGraceSeconds) * time.Second)
+	}
+	if e.Stop != nil {
+		return e.Stop.FinishedAt
+	}
+	return time.Time{}
 }
 
 // ownerEvents reads the events about the controllers that evidence names.

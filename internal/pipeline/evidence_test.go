@@ -529,3 +529,64 @@ func walk(v any, path string, leaf func(path, s string)) {
 		leaf(path, v)
 	}
 }
+
+// TestRepeatedEventKeepsWhatItSaid: the same event is one more time about the next instance,
+// and keeps its first and last time alone.
+func TestRepeatedEventKeepsWhatItSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := watched(t, new(ledger), nil)
+		g.Replace("", []Object{object(probed(pod("u", 1, running(0))))}, "1")
+		kill := probeKill("u", -30)
+		g.Event(kill)
+		g.Apply("", object(probed(pod("u", 2, killed(0)))))
+		synctest.Wait()
+		time.Sleep(20 * time.Second)
+		again := kill.DeepCopy()
+		again.Count, again.LastTimestamp = 2, metav1.NewTime(noon.Add(20*time.Second))
+		g.Event(again)
+		g.Event(event("Pod", "u", "Killing", "Stopping container app", 21))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"liveness_probe"}, g.causes()); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		g.end(t)
+	})
+}
+
+func TestEventsThatOccurred(t *testing.T) {
+	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
+	ev := func(reason, message string, first, last int) evidence.Event {
+		return evidence.Event{Reason: reason, Message: message, First: at(first), Last: at(last)}
+	}
+	before := []evidence.Event{ev("Unhealthy", "a", -9, -1), ev("Killing", "b", -60, -1), ev("Pulled", "gone", -50, -50), ev("Started", "c", -40, -40)}
+	e := &evidence.Evidence{Stop: &evidence.Stop{FinishedAt: noon}, Events: []evidence.Event{
+		ev("Started", "c", -40, -40), ev("Killing", "b", -60, 90), ev("Unhealthy", "a", -9, 2), ev("Killing", "other", 80, 80),
+	}}
+	want := []evidence.Event{
+		ev("Pulled", "gone", -50, -50), ev("Started", "c", -40, -40), ev("Killing", "b", -60, -1), ev("Unhealthy", "a", -9, 2), ev("Killing", "other", 80, 80),
+	}
+	if diff := cmp.Diff(want, occurred(before, e)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// TestEventThatComesWhileCollecting holds that an event is not lost that comes after the
+// events were read and before that is stored.
+func TestEventThatComesWhileCollecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		g := watched(t, new(ledger), func(o *Options) { o.Readers.Cluster = &cluster{gate: gate} })
+		g.Replace("", []Object{object(probed(pod("u", 1, running(0))))}, "1")
+		g.Apply("", object(probed(pod("u", 2, killed(0)))))
+		synctest.Wait() // it waits for its node, and has read the events
+		g.Event(probeKill("u", -30))
+		close(gate)
+		time.Sleep(settleLooks[0] / 2)
+		synctest.Wait()
+		if got := g.causes(); len(got) == 0 || got[len(got)-1] != "liveness_probe" {
+			t.Errorf("told %v", got)
+		}
+		g.end(t)
+	})
+}

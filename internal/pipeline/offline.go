@@ -173,7 +173,7 @@ func (o *Offline) Finish() {
 	if !o.Snapshot {
 		var unsure []*recent
 		for _, r := range o.recents.order {
-			if r.Record.Diagnosis.Confidence != record.Confirmed {
+			if unsettled(&r.Record) {
 				unsure = append(unsure, r)
 			}
 		}
@@ -233,7 +233,7 @@ func (o *Offline) again(found []*recent) {
 		f.Record = f.Record.Clone()
 		f.Evidence = copied(f.Evidence)
 		o.collector.refresh(o.Context, &f)
-		if differs(&before, &f.Record) {
+		if differs(&before, &f.Record) && !weaker(&before, &f.Record) {
 			r.Finding = f
 			o.emit(&f)
 		}

@@ -35,13 +35,16 @@ type recent struct {
 	// looks is how many of settleLooks are done, queued tells that it waits for one.
 	looks  int
 	queued bool
+	// collecting tells that evidence is still collected for it, missed that something came to
+	// light meanwhile that the collector may not have seen.
+	collecting, missed bool
 }
 
-func (rs *recents) put(f Finding, now time.Time) {
+func (rs *recents) put(f Finding, now time.Time) *recent {
 	f.Pod = named(f.Pod)
 	if r, ok := rs.byID[f.Record.ID]; ok {
 		r.Finding = f
-		return
+		return r
 	}
 	if rs.byID == nil {
 		rs.byID = make(map[string]*recent)
@@ -52,6 +55,7 @@ func (rs *recents) put(f Finding, now time.Time) {
 	if len(rs.order) > recentsKept {
 		rs.drop()
 	}
+	return r
 }
 
 // named returns a pod with no more than its name and owners: a whole one is too much to keep.
@@ -83,12 +87,18 @@ func (rs *recents) due(now time.Time) []*recent {
 	for _, r := range rs.order {
 		if r.looks < len(settleLooks) && now.Sub(r.since) >= settleLooks[r.looks] {
 			r.looks++
-			if r.Record.Diagnosis.Confidence != record.Confirmed {
+			if unsettled(&r.Record) {
 				out = append(out, r)
 			}
 		}
 	}
 	return out
+}
+
+// unsettled tells whether what comes to light after a stop can change its diagnosis. Who
+// deleted a pod is told by an event that its controller writes afterwards.
+func unsettled(r *record.Record) bool {
+	return r.Diagnosis.Confidence != record.Confirmed || r.Diagnosis.Cause == "pod_deleted" || r.Diagnosis.Cause == "grace_period_exceeded"
 }
 
 // about returns those whose diagnosis an event may change.

@@ -50,6 +50,7 @@ func (r *Runtime) enqueue(f Finding) {
 	select {
 	case r.stops <- f:
 		r.open[f.Record.ID] = f
+		r.recents.put(f, r.opts.Now()).collecting = true
 		return
 	default:
 	}
@@ -95,9 +96,14 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 	}
 	r.open[f.Record.ID] = f
 	r.done = append(r.done, f.Record.ID)
-	r.recents.put(f, r.opts.Now())
+	kept := r.recents.put(f, r.opts.Now())
+	kept.collecting = false
 	r.keep(&f)
 	r.push(f.Record)
+	if kept.missed {
+		kept.missed = false
+		r.look([]*recent{kept})
+	}
 	if !f.Refined {
 		r.opts.Meter.Complete(&f.Record)
 	}
@@ -151,6 +157,10 @@ func WithLog(e evidence.Evidence, log *record.Log) evidence.Evidence {
 // is counted. The caller holds mu.
 func (r *Runtime) look(found []*recent) {
 	for _, f := range found {
+		if f.collecting {
+			f.missed = true
+			continue
+		}
 		if f.queued {
 			continue
 		}
@@ -179,7 +189,7 @@ func (r *Runtime) again(ctx context.Context, id string) {
 	f.Record = f.Record.Clone()
 	f.Evidence = copied(f.Evidence)
 	r.collector.refresh(ctx, &f)
-	if !differs(&before, &f.Record) {
+	if !differs(&before, &f.Record) || weaker(&before, &f.Record) {
 		r.opts.Meter.Late("same")
 		return
 	}
@@ -217,6 +227,13 @@ func copied(e evidence.Evidence) evidence.Evidence {
 func differs(a, b *record.Record) bool {
 	x, y := &a.Diagnosis, &b.Diagnosis
 	return x.Cause != y.Cause || x.Detail != y.Detail || x.Confidence != y.Confidence || a.Category != b.Category
+}
+
+// weaker tells that a diagnosis says the same as another and is less sure of it: then
+// evidence was lost and not gained.
+func weaker(a, b *record.Record) bool {
+	x, y := &a.Diagnosis, &b.Diagnosis
+	return x.Cause == y.Cause && x.Detail == y.Detail && a.Category == b.Category && x.Confidence == record.Confirmed
 }
 
 // Event implements EventSink.
