@@ -83,7 +83,7 @@ func (a *stallAnswer) create(e *evidence.Evidence, text string) {
 		{contains(lower, "volume-subpaths", "subpath"), "sub_path", "A subPath of a volume cannot be mounted into the container.", inPod},
 		{contains(lower, "error mounting", "not a directory", "to rootfs at"), "mount", "A volume cannot be mounted at its place in the container, as with a file where a directory is, or the reverse.", inPod},
 		{missingCommand.MatchString(text), "command_not_found", "The container's command does not exist in its image.", inPod},
-		{contains(lower, "unable to find user", "no matching entries in passwd", "unable to find group", "no matching entries in group"), "user", "The user or group that the container shall run as is not known in its image.", inPod},
+		{contains(lower, "unable to find user", "no users found", "no groups found", "no matching entries in passwd", "unable to find group", "no matching entries in group"), "user", "The user or group that the container shall run as is not known in its image.", inPod},
 		{contains(lower, "apparmor", "seccomp", "selinux", "apply caps", "capabilit"), "security_profile", "A security profile or capability that the container asks for cannot be applied on this node.", nodeSteps(e)},
 		{contains(lower, "cgroup"), "cgroup", "The node could not set up the container's cgroup.", nodeSteps(e)},
 		{contains(lower, "no space left on device"), "disk_full", "The node has no room left on its disk for the container.", nodeSteps(e)},

@@ -144,7 +144,7 @@ type pull struct {
 
 var (
 	quotedPart  = regexp.MustCompile(`"[^"]*"`)
-	serverError = regexp.MustCompile(`\b(5\d\d) (?:[a-z]+ )*(?:error|gateway|unavailable|timeout|time-out|implemented|supported|storage)|(?:http status|status code|status):? (5\d\d)\b`)
+	serverError = regexp.MustCompile(`\b(5\d\d) (?:[a-z]+ )*(?:error|gateway|unavailable|timeout|time-out|implemented|supported|storage)|(?:http status|status ?code|status):? (5\d\d)\b`)
 )
 
 // classifyPull tells why a pull failed by what containerd and cri-o say. The order is
@@ -168,7 +168,7 @@ func classifyPull(text, image string) pull {
 	switch {
 	case contains(t, "no basic auth credentials", "incorrect username or password", "invalid username", "token has expired", "expiredtoken", "authentication failed", "invalid credentials"):
 		return pull{cause: "image_pull_auth", confidence: record.Confirmed}
-	case contains(t, "401 unauthorized", "403 forbidden", "unauthorized", "insufficient_scope", "authorization failed", "pull access denied",
+	case contains(t, "401 unauthorized", "403 forbidden", "statuscode: 401", "statuscode: 403", "unauthorized", "insufficient_scope", "authorization failed", "pull access denied",
 		"authentication required", "access denied", "access to the resource is denied", "denied:", "failed to authorize", "permission_denied", "access forbidden"):
 		return pull{
 			cause: "image_pull_auth", confidence: record.Likely,
@@ -178,7 +178,7 @@ func classifyPull(text, image string) pull {
 		return pull{cause: "image_not_found", detail: "repository", confidence: record.Confirmed}
 	case contains(t, "manifest unknown", "manifest_unknown", "tag does not exist", "manifest not found"):
 		return pull{cause: "image_not_found", detail: "manifest", confidence: record.Confirmed}
-	case contains(t, ": not found", "404 not found", "code = notfound", "status code 404", "http status: 404") || t == "not found":
+	case contains(t, ": not found", "404 not found", "code = notfound", "statuscode: 404", "status code 404", "http status: 404") || t == "not found":
 		return pull{cause: "image_not_found", confidence: record.Confirmed}
 	}
 	return pull{cause: "image_pull_failed", confidence: record.Confirmed}
@@ -194,7 +194,7 @@ func pullTexts() []pullClass {
 	return []pullClass{
 		{"image_pull_failed", "signature", []string{"signature validation failed", "source image rejected", "a signature was required", "no signature exists"}},
 		{"image_rate_limited", "kubelet", []string{"pull qps exceeded"}},
-		{"image_rate_limited", "", []string{"429 too many requests", "toomanyrequests", "too many requests", "pull rate limit", "rate limit exceeded", "status code 429", "http status: 429"}},
+		{"image_rate_limited", "", []string{"429 too many requests", "toomanyrequests", "too many requests", "pull rate limit", "rate limit exceeded", "statuscode: 429", "status code 429", "http status: 429"}},
 		{"image_platform_mismatch", "", []string{"no match for platform in manifest", "no matching manifest for", "no image found in image index for architecture", "no image found in manifest list for architecture", "does not match the specified platform"}},
 		{"image_pull_failed", "disk_full", []string{"no space left on device", "disk quota exceeded"}},
 		{"image_pull_failed", "content_missing", []string{"could not fetch content descriptor", "content digest", "blob unknown", "blob_unknown"}},
@@ -261,9 +261,14 @@ func pullSummary(image, text string, p pull) string {
 	return fmt.Sprintf("The image %s could not be pulled: %s.", image, last(text))
 }
 
+// grpcCode matches what the kubelet leaves of a runtime's or driver's error.
+var grpcCode = regexp.MustCompile(`rpc error: code = \w+ desc = `)
+
+func withoutCode(text string) string { return grpcCode.ReplaceAllString(text, "") }
+
 // last returns the end of a chain of errors, which says most.
 func last(text string) string {
-	parts := strings.Split(strings.Join(strings.Fields(text), " "), ": ")
+	parts := strings.Split(strings.Join(strings.Fields(withoutCode(text)), " "), ": ")
 	out := parts[len(parts)-1]
 	for i := len(parts) - 2; i >= 0 && len(out) < 40; i-- {
 		out = parts[i] + ": " + out

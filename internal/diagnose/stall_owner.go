@@ -98,41 +98,41 @@ func classifyRefusal(text string) (detail, why string) {
 	switch {
 	case strings.Contains(text, "exceeded quota: "):
 		if m := quotaText.FindStringSubmatch(text); m != nil {
-			return "quota", fmt.Sprintf("the quota %s is used up (asked for %s, in use %s, allowed %s)", m[1], m[2], m[3], brief(m[4]))
+			return "quota", fmt.Sprintf("they exceed the quota %s (asked for %s, in use %s, allowed %s)", m[1], m[2], m[3], brief(m[4]))
 		}
 		return "quota", brief(text)
 	case strings.Contains(text, "failed quota: "):
 		_, q, _ := strings.Cut(text, "failed quota: ")
-		return "quota", fmt.Sprintf("a quota demands what the pod does not state (%s)", brief(q))
+		return "quota", fmt.Sprintf("a quota demands what they do not state (%s)", brief(q))
 	case contains(text, "violates PodSecurity"):
 		_, v, _ := strings.Cut(text, "violates PodSecurity")
-		return "pod_security", "it violates the namespace's Pod Security level" + brief(v)
+		return "pod_security", "they violate the namespace's Pod Security level " + brief(v)
 	case contains(text, " usage per ", "limit to request ratio per "):
-		return "limit_range", "a limit range does not allow it (" + afterForbidden(text) + ")"
+		return "limit_range", "a limit range does not allow them (" + afterForbidden(text) + ")"
 	case contains(text, "error looking up service account", "service account") && contains(text, "not found", "was not found"):
-		return "service_account", "its service account does not exist (" + last(text) + ")"
+		return "service_account", "their service account does not exist (" + last(text) + ")"
 	case strings.Contains(text, "no PriorityClass with name"):
-		return "priority_class", "its priority class does not exist (" + afterForbidden(text) + ")"
+		return "priority_class", "their priority class does not exist (" + afterForbidden(text) + ")"
 	case strings.Contains(text, "RuntimeClass"):
-		return "runtime_class", "its runtime class does not exist (" + afterForbidden(text) + ")"
+		return "runtime_class", "their runtime class does not exist (" + afterForbidden(text) + ")"
 	case contains(text, "failed calling webhook", "failed to call webhook"):
 		return "webhook_unreachable", "the admission webhook " + webhook(text) + "cannot be called (" + last(text) + ")"
 	case strings.Contains(text, "admission webhook") && strings.Contains(text, "denied the request"):
 		_, says, _ := strings.Cut(text, "denied the request")
-		return "webhook_denied", "the admission webhook " + webhook(text) + "refuses it" + brief(says)
+		return "webhook_denied", "the admission webhook " + webhook(text) + "refuses them" + brief(says)
 	case strings.Contains(text, "ValidatingAdmissionPolicy"):
-		return "policy", "an admission policy refuses it (" + brief(text) + ")"
+		return "policy", "an admission policy refuses them (" + afterForbidden(text) + ")"
 	case strings.Contains(text, "security context constraint"):
-		return "scc", "no security context constraint allows it (" + brief(text) + ")"
+		return "scc", "no security context constraint allows them (" + afterForbidden(text) + ")"
 	case contains(text, " already exists"):
 		return "name_conflict", brief(text)
 	case contains(text, " is invalid: "):
 		_, why, _ := strings.Cut(text, " is invalid: ")
-		return "invalid", "the API takes it for invalid (" + brief(why) + ")"
+		return "invalid", "the API takes them for invalid (" + brief(why) + ")"
 	case contains(text, "etcdserver", "deadline exceeded", "connection refused", "i/o timeout", "the server is currently unable"):
 		return "api_error", "the API server failed (" + brief(text) + ")"
 	case strings.Contains(text, "is forbidden"):
-		return "forbidden", "it is forbidden (" + afterForbidden(text) + ")"
+		return "forbidden", "they are forbidden (" + afterForbidden(text) + ")"
 	}
 	return "", brief(text)
 }

@@ -125,7 +125,10 @@ func volumeOf(message string) string {
 // mountStall explains a volume that cannot be mounted.
 func mountStall(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
 	a := &stallAnswer{confidence: record.Confirmed, evidence: []record.Evidence{quoteEvent(e, ev)}}
-	volume, text := volumeOf(ev.Message), mountFailed.ReplaceAllString(ev.Message, "")
+	volume, text := volumeOf(ev.Message), withoutCode(mountFailed.ReplaceAllString(ev.Message, ""))
+	if _, output, ok := strings.Cut(text, "\nOutput: "); ok { // of mount(8), after its arguments
+		text = output
+	}
 	source := sourcesOf(e, volume)
 	a.evidence = append(a.evidence, source...)
 	for _, other := range otherVolumes(e, volume) {
@@ -144,9 +147,10 @@ func mountStall(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
 		kind := either(m[1] == "secret", "Secret", "ConfigMap")
 		name := volumeSource(e, volume, kind)
 		a.cause, a.detail = "missing_key", "volume"
-		a.summary = fmt.Sprintf("The pod's volume %s takes the key %s of the %s %s, which has no such key.", volume, m[2], kind, name)
+		key := strings.TrimRight(m[2], ",]")
+		a.summary = fmt.Sprintf("The pod's volume %s takes the key %s of the %s %s, which has no such key.", volume, key, kind, name)
 		if name == "" {
-			a.summary = fmt.Sprintf("The pod's volume %s takes the key %s of a %s that has no such key.", volume, m[2], kind)
+			a.summary = fmt.Sprintf("The pod's volume %s takes the key %s of a %s that has no such key.", volume, key, kind)
 			a.next = []record.NextStep{step(e, "See which "+kind+" the volume names", "describe", "pod", e.Pod.Name)}
 		} else {
 			a.next = keySteps(e, kind, name)
@@ -178,7 +182,8 @@ func mountStall(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
 
 // mountDetail classes why a volume cannot be mounted.
 func mountDetail(message, text string) string {
-	lower := strings.ToLower(text)
+	// mount(8) lists all that may be wrong, where it does not know.
+	lower := strings.ReplaceAll(strings.ToLower(text), "wrong fs type, bad option, bad superblock", "")
 	for _, c := range []struct {
 		detail string
 		texts  []string
@@ -210,7 +215,7 @@ func mountDetail(message, text string) string {
 // attachStall explains a volume that cannot be attached to the pod's node.
 func attachStall(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
 	volume := volumeOf(ev.Message)
-	text := attachFailed.ReplaceAllString(ev.Message, "")
+	text := withoutCode(attachFailed.ReplaceAllString(ev.Message, ""))
 	a := &stallAnswer{
 		cause:      "volume_attach_failed",
 		confidence: record.Confirmed,
