@@ -10,6 +10,9 @@ func Classes() []Detail {
 		{"port_in_use", "it could not listen because the address and port are taken: by another process or container of the pod, by the host with hostNetwork, or by an earlier process of its own"},
 		{"connection_refused", "a server that it needs refused the connection: nothing listens at that address and port"},
 		{"connection_lost", "a connection that it needs was cut by the other side or on the way"},
+		{"connection_failed", "it could not connect to a server that it needs; the log does not say why"},
+		{"too_many_connections", "a server that it needs accepts no more connections"},
+		{"rate_limited", "a server that it needs refuses more requests for now"},
 		{"network_unreachable", "there is no route to an address that it needs"},
 		{"timeout", "something that it needs did not answer in time"},
 		{"dns_failure", "a host name could not be resolved"},
@@ -22,6 +25,10 @@ func Classes() []Detail {
 		{"missing_module", "a module, package, class or assembly is not in the image, or not on its search path"},
 		{"read_only_filesystem", "it wrote to a file system that is mounted read-only"},
 		{"disk_full", "a disk, volume or quota is full"},
+		{"locked", "something that it needs for itself is held by another process: a lock file, a data directory, a row"},
+		{"data_corrupted", "what it has stored is damaged"},
+		{"data_incompatible", "what it has stored was written by a version that this one cannot read"},
+		{"kernel_setting", "a setting of the node's kernel is too low for it"},
 		{"heap_exhausted", "it ran out of memory within its own limit (heap size, memory_limit, address space); the kernel did not kill it"},
 		{"stack_overflow", "its stack overflowed, mostly by endless recursion"},
 		{"too_many_open_files", "it reached the limit of open files"},
@@ -36,6 +43,7 @@ func Classes() []Detail {
 		{"exec_format", "it started a file that is no program for this machine"},
 		{"command_not_found", "it, or its start script, called a command that is not in the image"},
 		{"deadlock", "all of its threads waited for each other, or the database broke a deadlock"},
+		{"database_schema", "a database, table or column that it needs does not exist"},
 		{"database_migration", "a migration of the database failed"},
 	}
 }

@@ -39,7 +39,7 @@ func rank(class string) int {
 		return 0
 	case "exception", "panic":
 		return 1
-	case "config_error", "usage", "timeout":
+	case "config_error", "usage", "timeout", "connection_failed":
 		return 2
 	case "permission_denied", "file_not_found", "auth_failed", "database_migration", "connection_lost":
 		return 3
@@ -84,6 +84,9 @@ func classOf(w, low string) string {
 		return c
 	}
 	if c := systemClass(w, low); c != "" {
+		return c
+	}
+	if c := dataClass(w, low); c != "" {
 		return c
 	}
 	return programClass(w, low)

@@ -225,7 +225,7 @@ func lineCandidate(entries []entry, i int) (candidate, bool) {
 // general tells classes that say that a program failed, not why.
 func general(class string) bool {
 	switch class {
-	case "panic", "exception", "fatal_error", "timeout", "usage", "config_error":
+	case "panic", "exception", "fatal_error", "timeout", "usage", "config_error", "connection_failed":
 		return true
 	}
 	return false
