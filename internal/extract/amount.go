@@ -50,57 +50,71 @@ func resources(l corev1.ResourceList) evidence.Resources {
 	return out
 }
 
-// add adds b to a, for each resource.
-func add(a, b evidence.Resources) {
-	for name, n := range b {
-		a[name] = plus(a[name], n)
+// requests returns what a pod requests as a whole; nil where that is nothing.
+func requests(pod *corev1.Pod) evidence.Resources {
+	names := map[corev1.ResourceName]bool{}
+	note := func(l corev1.ResourceList) {
+		for name := range l {
+			names[name] = true
+		}
 	}
+	for i := range pod.Spec.Containers {
+		note(pod.Spec.Containers[i].Resources.Requests)
+	}
+	for i := range pod.Spec.InitContainers {
+		note(pod.Spec.InitContainers[i].Resources.Requests)
+	}
+	if r := pod.Spec.Resources; r != nil {
+		note(r.Requests)
+	}
+	note(pod.Spec.Overhead)
+	out := evidence.Resources{}
+	for _, name := range firstKeys(names, maxResources) {
+		if n := requested(pod, name); n != 0 {
+			out[string(name)] = n
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
 }
 
-// requests returns what a pod requests as a whole, as the scheduler counts it (PodRequests
-// in k8s.io/component-helpers resource): the regular containers and the sidecars together,
-// or an init container with the sidecars that start before it where that is more; what
-// is requested at the level of the pod instead of that; and the overhead of its runtime class.
-func requests(pod *corev1.Pod) evidence.Resources {
-	sum, sidecars, most := evidence.Resources{}, evidence.Resources{}, evidence.Resources{}
+// requested returns how much of one resource a pod requests, as the scheduler counts it
+// (PodRequests in k8s.io/component-helpers resource): the regular containers and the sidecars
+// together, or an init container with the sidecars that start before it where that is
+// more; what is requested at the level of the pod instead of that; and the overhead of
+// its runtime class.
+func requested(pod *corev1.Pod, name corev1.ResourceName) evidence.Amount {
+	var sum, sidecars, most evidence.Amount
 	for i := range pod.Spec.Containers {
-		add(sum, resources(pod.Spec.Containers[i].Resources.Requests))
+		sum = plus(sum, amountOf(pod.Spec.Containers[i].Resources.Requests, name))
 	}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
-		r := resources(c.Resources.Requests)
+		n := amountOf(c.Resources.Requests, name)
 		if initType(c) == record.Sidecar {
-			add(sum, r)
-			add(sidecars, r)
-			r = sidecars
-		} else {
-			with := evidence.Resources{}
-			add(with, r)
-			add(with, sidecars)
-			r = with
+			sum, sidecars = plus(sum, n), plus(sidecars, n)
+			n = 0
 		}
-		for name, n := range r {
-			most[name] = max(most[name], n)
-		}
+		most = max(most, plus(sidecars, n))
 	}
-	for name, n := range most {
-		sum[name] = max(sum[name], n)
-	}
+	sum = max(sum, most)
 	if r := pod.Spec.Resources; r != nil {
-		for name, n := range resources(r.Requests) {
-			sum[name] = n
+		if _, ok := r.Requests[name]; ok {
+			sum = amountOf(r.Requests, name)
 		}
 	}
-	add(sum, resources(pod.Spec.Overhead))
-	for name, n := range sum {
-		if n == 0 {
-			delete(sum, name)
-		}
+	return plus(sum, amountOf(pod.Spec.Overhead, name))
+}
+
+// amountOf returns the amount of a resource in a list, 0 where it is not in it.
+func amountOf(l corev1.ResourceList, name corev1.ResourceName) evidence.Amount {
+	q, ok := l[name]
+	if !ok {
+		return 0
 	}
-	if len(sum) == 0 {
-		return nil
-	}
-	return sum
+	return amount(q)
 }
 
 // initType tells a sidecar from an init container that runs to completion.

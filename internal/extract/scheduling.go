@@ -81,24 +81,30 @@ func fits(pod *corev1.Pod, nodes []*corev1.Node, podsOnNodes []*corev1.Pod) []ev
 		asked = evidence.Resources{}
 	}
 	asked[podsResource] = 1000
-	used := make(map[string]evidence.Resources, len(nodes))
+	names := firstKeys(asked, maxResources+1)
+	used := make(map[string][]evidence.Amount, len(nodes)) // by node, in the order of names
 	for _, n := range nodes {
-		used[n.Name] = evidence.Resources{}
+		used[n.Name] = make([]evidence.Amount, len(names))
 	}
 	for _, p := range podsOnNodes {
 		u := used[p.Spec.NodeName]
 		if u == nil || p.UID == pod.UID || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 			continue
 		}
-		add(u, requests(p))
-		u[podsResource] = plus(u[podsResource], 1000)
+		for i, name := range names {
+			n := evidence.Amount(1000)
+			if name != podsResource {
+				n = requested(p, corev1.ResourceName(name))
+			}
+			u[i] = plus(u[i], n)
+		}
 	}
 	var out []evidence.ResourceFit
-	for _, name := range firstKeys(asked, maxResources+1) {
+	for i, name := range names {
 		f := evidence.ResourceFit{Name: name, Asked: asked[name]}
 		for _, n := range nodes {
-			all := amount(n.Status.Allocatable[corev1.ResourceName(name)])
-			free := plus(all, -used[n.Name][name])
+			all := amountOf(n.Status.Allocatable, corev1.ResourceName(name))
+			free := plus(all, -used[n.Name][i])
 			f.LargestAllocatable = max(f.LargestAllocatable, all)
 			if podsOnNodes != nil && (f.LargestNode == "" || free > f.LargestFree || free == f.LargestFree && n.Name < f.LargestNode) {
 				f.LargestFree, f.LargestNode = free, n.Name
