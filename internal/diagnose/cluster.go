@@ -66,6 +66,45 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 	return a
 }
 
+// disruptionEvent: the pod was deleted, its condition is not there, and the scheduler or the
+// taint manager says in an event that it deleted the pod.
+func disruptionEvent(e *evidence.Evidence) *answer {
+	p, s := &e.Pod, e.Stop
+	if p.Disruption != nil || p.DeletionTimestamp.IsZero() && s.ExitObserved {
+		return nil
+	}
+	for i := range e.Events {
+		ev := &e.Events[i]
+		a := &answer{category: record.Disruption, confidence: record.Confirmed}
+		switch {
+		case ev.Container, ev.Other != "", ev.Object != "", ev.Last.IsZero(), endedBefore(e, ev.Last):
+			continue
+		case !p.DeletionTimestamp.IsZero() && (ev.Last.Before(deletionRequested(p).Add(-eventSlack)) || ev.Last.After(p.DeletionTimestamp.Add(skew))):
+			continue
+		case ev.Reason == "Preempted":
+			a.cause, a.summary = "preempted", "The scheduler preempted the pod to make room for one of higher priority"
+		case ev.Reason == "TaintManagerEviction" && strings.HasPrefix(ev.Message, "Marking for deletion"):
+			a.cause, a.summary = "taint_eviction", "The pod was evicted because it does not tolerate a NoExecute taint of its node"
+		case ev.Reason == "DeviceTaintManagerEviction" && strings.HasPrefix(ev.Message, "Marking for deletion"):
+			a.cause, a.detail, a.summary = "taint_eviction", "device", "The pod was evicted because it does not tolerate a NoExecute taint of a device that it was given"
+		default:
+			continue
+		}
+		a.evidence = []record.Evidence{eventEvidence(e, &occurrence{ev, ev.Last})}
+		if !p.DeletionTimestamp.IsZero() {
+			a.evidence = append(a.evidence, timeEvidence(e, "metadata.deletionTimestamp", p.DeletionTimestamp))
+		}
+		if a.cause == "taint_eviction" && a.detail == "" {
+			a.quoteTaints(e)
+		}
+		a.summary += overrun(e) + "."
+		a.alsoMemory(e)
+		a.evidence = append(a.evidence, exitEvidence(e)...)
+		return a
+	}
+	return nil
+}
+
 // quoteTaints adds the taints of the node that evict pods.
 func (a *answer) quoteTaints(e *evidence.Evidence) {
 	if e.Node == nil {

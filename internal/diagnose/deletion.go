@@ -41,6 +41,9 @@ func podDeleted(e *evidence.Evidence) *answer {
 		a.cause = "grace_period_exceeded"
 		a.summary = fmt.Sprintf("The pod was deleted, and the container still ran after its grace period of %s: it was killed.", span(g))
 	}
+	if k := killing(e); k != nil && plainStop(k.event) {
+		a.ruledOut = []record.Alternative{{Cause: ownCause(e), Why: "the kubelet had begun to stop the container before it ended"}}
+	}
 	a.alsoMemory(e)
 	attribute(e, a)
 	return a

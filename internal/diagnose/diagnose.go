@@ -51,7 +51,7 @@ type answer struct {
 func families() []rule {
 	return []rule{
 		initCompleted,
-		disruptionTarget, podStatusReason, podDeleted, evictedEvent,
+		disruptionTarget, disruptionEvent, podStatusReason, podDeleted, evictedEvent,
 		sidecarStopped,
 		standIn, restartedWithAll, runtimeUnknown, statusLost, seccompKilled, startError,
 		probeKill, postStartHook, containerReplaced, sandboxChanged, sandboxDied, runtimeStateUnknown,

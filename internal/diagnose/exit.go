@@ -76,6 +76,17 @@ func own(e *evidence.Evidence, cause string) *answer {
 	} else {
 		a.ruledOut = notKilled(e)
 	}
+	if c := e.Stop.ExitCode; c >= 0 && c < 128 {
+		a.ruledOut = append(a.ruledOut, record.Alternative{Cause: "oom_killed", Why: "the runtime reports no kill for lack of memory, and its main process was not ended by a signal"})
+	}
+	switch {
+	case !e.Pod.DeletionTimestamp.IsZero() && endedBefore(e, deletionRequested(&e.Pod)):
+		a.ruledOut = append(a.ruledOut, record.Alternative{Cause: "pod_deleted", Why: "the deletion was asked for after the end"})
+	case !e.Pod.DeletionTimestamp.IsZero():
+		a.ruledOut = append(a.ruledOut, record.Alternative{Cause: "pod_deleted", Why: "no Killing event in the instance's lifetime"})
+	case podKnown(e):
+		a.ruledOut = append(a.ruledOut, record.Alternative{Cause: "pod_deleted", Why: "the pod is not being deleted"})
+	}
 	return a
 }
 

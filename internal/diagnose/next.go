@@ -54,7 +54,27 @@ func next(e *evidence.Evidence, d *record.Diagnosis) []record.NextStep {
 		s.add("Read the pod's events before the API forgets them, which it does after an hour.", s.pod("describe"))
 		s.logs()
 	}
+	s.crowd(d)
 	return s.list
+}
+
+// crowd points to what the others have in common that stopped at the same time.
+func (s *steps) crowd(d *record.Diagnosis) {
+	n := s.e.Neighbours
+	if n == nil {
+		return
+	}
+	switch d.Cause {
+	case "app_exit", "app_signal", "app_completed", "sigkill_unattributed", "sigterm_unattributed", "unknown":
+	default:
+		return
+	}
+	switch w, node := n.SameWorkload, n.SameNode; {
+	case w.Pods >= 2 && w.Nodes >= 2:
+		s.add(fmt.Sprintf("%d other pods of the workload stopped within %d s, on %d nodes: look for what they share, such as a configuration, a dependency or a rollout.", w.Pods, n.Seconds, w.Nodes), "")
+	case node.Pods >= 3 && node.Pods > w.Pods:
+		s.add(fmt.Sprintf("%d other pods of the same node stopped within %d s: look at the node first.", node.Pods, n.Seconds), "")
+	}
 }
 
 func (s *steps) add(text, command string) {

@@ -43,6 +43,8 @@ func oomKilled(e *evidence.Evidence) *answer {
 		a.confidence = record.Likely
 		a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
 		a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: "the kubelet stopped the container, and its event does not say why; the kill for lack of memory may have hit another process before"})
+	} else if ownEnd(e) {
+		a.ruledOut = append(a.ruledOut, notKilled(e)...)
 	}
 	a.summary += "."
 	return a
@@ -158,15 +160,27 @@ func limitedBelow(e *evidence.Evidence, podLimit int64) bool {
 // victim is how the kubelet and the node-problem-detector name the process that the kernel chose.
 var victim = regexp.MustCompile(`victim process: ([^,]+), pid: \d+|Killed process \d+ \(([^)]+)\)`)
 
-// nodeOOM returns the node's event of an OOM kill near the end: SystemOOM is written by
-// the kubelet where the whole node ran out of memory (pkg/kubelet/oom), OOMKilling by
-// node-problem-detector for any kill of the kernel, those for a container's limit included.
+// nodeOOM returns the node's event of an OOM kill near the end: the kubelet writes
+// SystemOOM where the whole node ran out of memory, and for no container's limit (pkg/kubelet/oom).
 func nodeOOM(e *evidence.Evidence) *evidence.Event {
 	f := e.Stop.FinishedAt
 	if f.IsZero() {
 		return nil
 	}
 	return nodeEvent(e, f.Add(-oomNear), f.Add(oomNear), func(ev *evidence.Event) bool { return ev.Reason == "SystemOOM" })
+}
+
+// nodeKill returns the node's event of any kill for lack of memory near the end: one of
+// the whole node first, else what node-problem-detector reads in the kernel's log.
+func nodeKill(e *evidence.Evidence) *evidence.Event {
+	if ev := nodeOOM(e); ev != nil {
+		return ev
+	}
+	f := e.Stop.FinishedAt
+	if f.IsZero() {
+		return nil
+	}
+	return nodeEvent(e, f.Add(-oomNear), f.Add(oomNear), func(ev *evidence.Event) bool { return ev.Reason == "OOMKilling" })
 }
 
 // victimIs tells that the node's event names a process like the container's command.

@@ -145,7 +145,7 @@ func TestDeletion(t *testing.T) {
 		{"the final delete, and it was stopped for it", exited(143, "Error", final(65), killed), verdict{"pod_deleted", "direct", lifecycle, confirmed}, stopping, ""},
 		{"the final delete, past the grace", exited(137, "Error", final(65), killed), verdict{"grace_period_exceeded", "direct", lifecycle, confirmed}, "grace period of 30s|ignores_sigterm", ""},
 		{"the final delete, killed early", exited(137, "Error", final(65), event("Killing", stopping, at(50))), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", "grace_period_exceeded"},
-		{"the final delete, and it had ended by itself", exited(1, "Error", final(65)), verdict{"app_exit", "", failure, likely}, "", `"pod_deleted"`},
+		{"the final delete, and it had ended by itself", exited(1, "Error", final(65)), verdict{"app_exit", "", failure, likely}, `{"cause":"pod_deleted","why":"no Killing event`, ""},
 		{"the final delete, and events were not read", exited(1, "Error", final(65), noEvents), verdict{"pod_deleted", "direct", lifecycle, likely}, "may have ended by itself", ""},
 		{"the final delete of a finished Job's pod", exited(0, "Completed", final(65), policyIs("Never")), verdict{"completed", "", lifecycle, confirmed}, "", "pod_deleted"},
 		{"the final delete long after", exited(1, "Error", final(300)), verdict{"app_exit", "", failure, likely}, "", ""},
@@ -197,6 +197,21 @@ func TestDisruptions(t *testing.T) {
 		}), verdict{"taint_eviction", "", disruption, confirmed}, "(closing=yes)|closing=yes:NoExecute", "soft"},
 		{"a device's taint", exited(143, "Error", disrupted("DeletionByDeviceTaintManager", at(58))), verdict{"taint_eviction", "device", disruption, confirmed}, "", ""},
 		{"pod garbage", exited(143, "Error", disrupted("DeletionByPodGC", at(58)), func(e *evidence.Evidence) { e.Pod.Disruption.Message = "PodGC: node no longer exists" }), verdict{"pod_gc", "", disruption, confirmed}, "its node is gone", ""},
+		{"preempted, by the event alone", exited(143, "Error", deletedAt(at(58)), func(e *evidence.Evidence) {
+			e.Events = append(e.Events, evidence.Event{Reason: "Preempted", Message: "Preempted by pod u9 on node n1", First: at(58), Last: at(58), Count: 1})
+		}), verdict{"preempted", "", disruption, confirmed}, "Preempted by pod u9", ""},
+		{"preempted long before", exited(143, "Error", deletedAt(at(58)), func(e *evidence.Evidence) {
+			e.Events = append(e.Events, evidence.Event{Reason: "Preempted", Message: "Preempted by pod u9 on node n1", First: at(-580), Last: at(-580), Count: 1})
+		}), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", "preempted"},
+		{"a taint, by the event alone", exited(143, "Error", deletedAt(at(58)), func(e *evidence.Evidence) {
+			e.Events = append(e.Events, evidence.Event{Reason: "TaintManagerEviction", Message: "Marking for deletion Pod shop/api-1", First: at(58), Last: at(58), Count: 1})
+		}), verdict{"taint_eviction", "", disruption, confirmed}, "Marking for deletion", ""},
+		{"a taint that went again", exited(143, "Error", deletedAt(at(58)), func(e *evidence.Evidence) {
+			e.Events = append(e.Events, evidence.Event{Reason: "TaintManagerEviction", Message: "Cancelling deletion of Pod shop/api-1", First: at(58), Last: at(58), Count: 1})
+		}), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", "taint_eviction"},
+		{"a taint of a pod that is not deleted", exited(1, "Error", func(e *evidence.Evidence) {
+			e.Events = append(e.Events, evidence.Event{Reason: "TaintManagerEviction", Message: "Marking for deletion Pod shop/api-1", First: at(58), Last: at(58), Count: 1})
+		}), verdict{"app_exit", "", failure, likely}, "", "taint_eviction"},
 		{"a reason of a later version", exited(1, "Error", disrupted("DeletionByMoonPhase", at(58))), verdict{"app_exit", "", failure, likely}, "", ""},
 
 		{"a sidecar after the others, by its event", exited(143, "Error", killed, policyIs("Never"), typeIs(record.Sidecar), func(e *evidence.Evidence) { e.Pod.AppsFinished = true }), verdict{"sidecar_stopped", "", lifecycle, confirmed}, "", ""},
@@ -221,7 +236,7 @@ func TestKubeletKills(t *testing.T) {
 		{"what the probe got was repeated since", exited(2, "Error", probed, event("Killing", failedLiveness, at(59)), repeated("Unhealthy", refusedText, at(-60), at(300), 9)), verdict{"liveness_probe", "refused", failure, confirmed}, "time of the probe's failures", ""},
 		{"a probe that could not be made does not count", exited(2, "Error", probed, event("Killing", failedLiveness, at(59)), event("Unhealthy", "Liveness probe errored and resulted in unknown state: rpc error", at(58))), verdict{"liveness_probe", "", failure, confirmed}, "what the probe got", "rpc error"},
 		{"events of this one were dropped, and there is a probe", exited(2, "Error", probed, event("Started", "Container started", at(-300))), verdict{"unknown", "", failure, unknown}, "liveness_probe|too many", ""},
-		{"events of this one were dropped, and there is no probe", exited(2, "Error", event("Started", "Container started", at(-300))), verdict{"app_exit", "", failure, likely}, "too many", "ruledOut"},
+		{"events of this one were dropped, and there is no probe", exited(2, "Error", event("Started", "Container started", at(-300))), verdict{"app_exit", "", failure, likely}, "too many", `"liveness_probe"`},
 		{"its start was told", exited(2, "Error", probed, event("Started", "Container started", at(-300)), event("Started", "Container started", at(0))), verdict{"app_exit", "", failure, likely}, "ruledOut", "too many"},
 
 		{"a hook, with what it said", exited(137, "Error", inLast, hookMessage, hooked), verdict{"post_start_hook", "exec", failure, confirmed}, `exited with 9, saying "the cache is cold|lifecycle.postStart`, ""},

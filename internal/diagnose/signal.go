@@ -19,7 +19,7 @@ func exitSignal(e *evidence.Evidence) *answer {
 	switch s.ExitCode {
 	case 137, 143:
 		return signalled(e)
-	case 132, 133, 134, 135, 136, 139, 141, 152, 153, 159:
+	case 131, 132, 133, 134, 135, 136, 139, 141, 152, 153, 159:
 		return fault(e)
 	}
 	return nil
@@ -40,6 +40,9 @@ func fault(e *evidence.Evidence) *answer {
 		summary:      fmt.Sprintf("The program was ended%s by %s (exit code %d), %s", after(e), name, s.ExitCode, faultWords(s.ExitCode)),
 		evidence:     exitEvidence(e),
 		alternatives: []record.Alternative{{Cause: "app_exit", Why: "the program may have chosen this exit code itself"}},
+	}
+	if s.ExitCode == 131 {
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: "somebody may have sent it SIGQUIT"})
 	}
 	if w := lastWords(e); w != nil {
 		a.evidence = append(a.evidence, w.evidence)
@@ -63,6 +66,8 @@ func fault(e *evidence.Evidence) *answer {
 // faultWords says what a signal means.
 func faultWords(code int32) string {
 	switch code {
+	case 131:
+		return "by which a program is asked to give itself up and leave a dump"
 	case 132:
 		return "an instruction that this processor does not have, or that is none"
 	case 133:
@@ -127,9 +132,9 @@ func sigkill(e *evidence.Evidence, a *answer) {
 	case podKnown(e):
 		memory = "the node's memory may have run out; the container has no limit of its own"
 	}
-	if ev := nodeOOM(e); ev != nil {
+	if ev := nodeKill(e); ev != nil {
 		a.evidence = append(a.evidence, nodeEventEvidence(e, ev))
-		memory = "the node ran out of memory within seconds of the end, and the kernel killed a process"
+		memory = "within seconds of the end the kernel killed, for lack of memory on the node, a process"
 		if name, same := victimIs(e, ev); same {
 			memory += fmt.Sprintf(" called %s, as is this container's command", name)
 		} else if name != "" {
