@@ -66,7 +66,7 @@ func (a *accuracy) add(s *space, outcomes []outcome, strays []record.Record) {
 		view = a.look(s.ctx, s.ns)
 	}
 	for _, o := range outcomes {
-		if o.claim.optional && len(o.wrong) == 0 {
+		if o.claim.optional && len(o.found) == 0 {
 			continue
 		}
 		row := accuracyRow{scenario: scenario, of: o.claim.of, truth: o.claim.truth, want: o.claim.String(), verdict: verdictRight}
@@ -198,11 +198,9 @@ func (views podViews) of(what string, found []record.Record) (get, describe stri
 	}
 	var v *podView
 	for i := range views {
-		if n := views[i].name; n == pod || strings.HasPrefix(n, pod+"-") {
+		n := views[i].name
+		if len(found) > 0 && n == found[len(found)-1].Pod || len(found) == 0 && (n == pod || strings.HasPrefix(n, pod+"-")) {
 			v = &views[i]
-			if len(found) > 0 && n == found[len(found)-1].Pod {
-				break
-			}
 		}
 	}
 	if v == nil {

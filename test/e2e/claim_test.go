@@ -77,6 +77,12 @@ func crashing(of, truth string) claim { return failure(of, truth, "app_exit", ""
 // completed is a program that was to end and did.
 func completedWell(of, truth string) claim { return lifecycle(of, truth, "completed", "", proven) }
 
+// besideDeletion is a program that crashes again and again, and ends in the second in which
+// its pod is deleted: by itself or not, the API does not tell.
+func besideDeletion(of string) claim {
+	return failure(of, "ends in the second of the deletion", "unknown|app_exit", "*", untold).maybe()
+}
+
 // maybe makes a claim optional.
 func (c claim) maybe() claim {
 	c.optional = true

@@ -48,6 +48,7 @@ func deletionScenarios() []scenario {
 		}},
 		{name: "delete-crashing", truth: []claim{
 			crashing("gone/main", "exits with 1"),
+			besideDeletion("gone/main"),
 			lifecycle("gone/main", "deleted while it ran", "pod_deleted", "direct", fair).maybe(),
 		}, run: func(s *space) {
 			s.create(newPod("gone", counted("main", "exit 1")))

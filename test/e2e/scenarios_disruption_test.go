@@ -154,6 +154,21 @@ func lostScenarios() []scenario {
 				return len(list) == 0 || !list[0].End.IsZero(), "it lasts"
 			})
 		}},
+		{name: "node-deleted", needsNode: true, truth: []claim{
+			disruption("orphan/main", "its Node was deleted", "pod_gc", "*", fair),
+			stalled("orphan", "its Node was deleted", "node_lost", "*", fair).in(record.Disruption).maybe(),
+		}, run: func(s *space) {
+			// The API forgets the pods while they still run; the kubelet ends them when it is back.
+			s.hidden = s.beyondLastStatus
+			s.create(newPod("orphan", steady("main")))
+			s.untilRunning("orphan")
+			name := s.anyNode()
+			s.harm("stop-kubelet")
+			defer func() { s.must(s.node.do(context.Background(), "start-kubelet"), "start the kubelet") }()
+			s.must(s.kube.CoreV1().Nodes().Delete(s.ctx, name, metav1.DeleteOptions{}), "delete the node")
+			s.untilGone("orphan")
+			s.untilStops("orphan", "main", 1)
+		}},
 	}
 }
 

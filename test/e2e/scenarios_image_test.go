@@ -54,13 +54,13 @@ func imageScenarios() []scenario {
 func configScenarios() []scenario {
 	const main = "app/main"
 	env := func(name, truth, cause, quote string, source corev1.EnvVarSource, before func(*space)) provocation {
-		return provocation{name: name, before: before, truth: []claim{stalled(main, truth, cause, "*", proven).quoting(quote)}, pods: one("app", with(steady("main"), func(c *corev1.Container) {
+		return provocation{name: name, before: before, truth: []claim{stalled(main, truth, cause, "env", proven).quoting(quote)}, pods: one("app", with(steady("main"), func(c *corev1.Container) {
 			c.Env = []corev1.EnvVar{{Name: "SETTING", ValueFrom: &source}}
 		}))}
 	}
 	volume := func(name, truth, cause, quote string, source corev1.VolumeSource, before func(*space)) provocation {
 		return provocation{
-			name: name, before: before, truth: []claim{stalled("app", truth, cause, "*", fair).quoting(quote)},
+			name: name, before: before, truth: []claim{stalled("app", truth, cause, "volume|host_path|filesystem", fair).quoting(quote)},
 			pods: []*corev1.Pod{mounted(newPod("app", steady("main")), source, corev1.VolumeMount{Name: "extra", MountPath: "/extra"})},
 		}
 	}

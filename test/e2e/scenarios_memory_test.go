@@ -25,6 +25,14 @@ func memoryScenarios() []scenario {
 			})}, stops: 2,
 		},
 		provocation{
+			// Each is below its own limit: together they are above that of the pod.
+			name: "oom-of-pod-and-limits", truth: []claim{failure("app/hungry", "the limit of the pod is reached before its own, since another container holds most of it", "oom_killed", "pod_limit|level_unknown", fair)},
+			pods: []*corev1.Pod{changed(mounted(newPod("app", limited(misbehave("beside", "write", "/held/file", "31457280", "forever"), "48Mi"), limited(misbehave("hungry", "sleep", "3s", "oom"), "48Mi")),
+				corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}}, corev1.VolumeMount{Name: "held", MountPath: "/held"}), func(p *corev1.PodSpec) {
+				p.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: quantity("56Mi")}}
+			})}, stops: 2,
+		},
+		provocation{
 			name: "oom-of-probe", truth: []claim{failure("app/main", "the command of the liveness probe allocates more than the limit; main obeys SIGTERM", "liveness_probe", "exec", proven).quoting("OOMKilled")},
 			pods: one("app", with(limited(misbehave("main", "term-exit", "143", "forever"), "32Mi"), func(c *corev1.Container) {
 				c.LivenessProbe = execProbe("/misbehave", "oom")
@@ -82,7 +90,7 @@ func probeKindScenarios() []scenario {
 			})), 3)},
 		},
 		provocation{
-			name: "post-start-fails", truth: []claim{failure("hooked/main", "the command of the postStart hook exits with 7", "post_start_hook", "*", proven)},
+			name: "post-start-fails", truth: []claim{failure("hooked/main", "the command of the postStart hook exits with 7", "post_start_hook", "exec", proven)},
 			pods: one("hooked", with(obeys(), func(c *corev1.Container) {
 				c.Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/misbehave", "stderr", "the cache is cold", "exit", "7"}}}}
 			})), stops: 2,
@@ -99,7 +107,7 @@ func probeKindScenarios() []scenario {
 			pods: one("web", with(steady("main"), func(c *corev1.Container) { c.ReadinessProbe = tcp(8080) })),
 		},
 		provocation{
-			name: "readiness-gate", truth: []claim{stalled("web", "a readiness gate that nobody sets", "readiness_gate", "*", proven).quoting("whyrestart.test/registered")},
+			name: "readiness-gate", truth: []claim{stalled("web", "a readiness gate that nobody sets", "readiness_gate", "whyrestart.test/registered", proven).quoting("whyrestart.test/registered")},
 			pods: []*corev1.Pod{changed(newPod("web", steady("main")), func(p *corev1.PodSpec) {
 				p.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "whyrestart.test/registered"}}
 			})},
@@ -111,7 +119,7 @@ func probeKindScenarios() []scenario {
 func slowestScenarios() []scenario {
 	return provocations(
 		provocation{
-			name: "init-hangs", truth: []claim{stalled("stuck/slow", "an init container that runs and runs", "init_not_finished", "*", fair)},
+			name: "init-hangs", truth: []claim{stalled("stuck/slow", "an init container that runs and runs", "init_not_finished", "slow", fair)},
 			pods: []*corev1.Pod{withInit(newPod("stuck", steady("main")), shell("slow", "trap 'exit 0' TERM; while :; do sleep 0.2; done"))},
 		},
 	)

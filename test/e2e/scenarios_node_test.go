@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -285,7 +286,13 @@ func (s *space) after(recorded []record.Record, pods ...string) func(containerKe
 // harm does something to the node.
 func (s *space) harm(args ...string) {
 	s.t.Helper()
-	s.must(s.node.do(s.ctx, args...), "harm the node")
+	err := s.node.do(s.ctx, args...)
+	// A busy containerd may leave a call without an answer; nothing has happened then.
+	for tries := 0; err != nil && strings.Contains(err.Error(), "Unavailable") && tries < 5; tries++ {
+		s.wait(time.Second)
+		err = s.node.do(s.ctx, args...)
+	}
+	s.must(err, "harm the node")
 }
 
 // noStops complains about any record of a container that never ended.

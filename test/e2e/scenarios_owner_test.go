@@ -25,7 +25,7 @@ func ownerScenarios() []scenario {
 	}
 	keep := func(*corev1.PodSpec) {}
 	return []scenario{
-		refused("quota", "the namespace's quota allows no pod", "quota|*", "exceeded quota", func(s *space) {
+		refused("quota", "the namespace's quota allows no pod", "quota", "exceeded quota", func(s *space) {
 			_, err := s.kube.CoreV1().ResourceQuotas(s.ns).Create(s.ctx, &corev1.ResourceQuota{
 				ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: quantity("0")}},
 			}, metav1.CreateOptions{})
@@ -35,22 +35,22 @@ func ownerScenarios() []scenario {
 				return err == nil && len(q.Status.Hard) > 0, fmt.Sprint(err)
 			})
 		}, keep),
-		refused("limit-range", "the namespace's LimitRange allows no more than 16 MiB", "limit_range|quota|*", "maximum memory usage", func(s *space) {
+		refused("limit-range", "the namespace's LimitRange allows no more than 16 MiB", "limit_range", "maximum memory usage", func(s *space) {
 			_, err := s.kube.CoreV1().LimitRanges(s.ns).Create(s.ctx, &corev1.LimitRange{
 				ObjectMeta: metav1.ObjectMeta{Name: "small"},
 				Spec:       corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: corev1.LimitTypeContainer, Max: corev1.ResourceList{corev1.ResourceMemory: quantity("16Mi")}}}},
 			}, metav1.CreateOptions{})
 			s.must(err, "create a limit range")
 		}, func(p *corev1.PodSpec) { p.Containers[0] = limited(p.Containers[0], "64Mi") }),
-		refused("pod-security", "the namespace enforces the restricted level of pod security", "pod_security|*", "violates PodSecurity", func(s *space) {
+		refused("pod-security", "the namespace enforces the restricted level of pod security", "pod_security", "violates PodSecurity", func(s *space) {
 			patch := []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`)
 			_, err := s.kube.CoreV1().Namespaces().Patch(s.ctx, s.ns, types.MergePatchType, patch, metav1.PatchOptions{})
 			s.must(err, "label the namespace")
 		}, keep),
-		refused("priority-class", "a priority class that does not exist", "*", "no PriorityClass", func(*space) {}, func(p *corev1.PodSpec) { p.PriorityClassName = "no-such-class" }),
-		refused("webhook", "an admission webhook does not answer", "webhook|*", "failed calling webhook", func(s *space) { s.deadWebhook() }, keep),
+		refused("priority-class", "a priority class that does not exist", "priority_class", "no PriorityClass", func(*space) {}, func(p *corev1.PodSpec) { p.PriorityClassName = "no-such-class" }),
+		refused("webhook", "an admission webhook does not answer", "webhook|webhook_unreachable", "failed calling webhook", func(s *space) { s.deadWebhook() }, keep),
 		{
-			name: "not-created-of-job", truth: []claim{stalled("Job:batch", "the namespace's quota allows no pod", "pod_not_created", "*", fair).quoting("exceeded quota")}, run: func(s *space) {
+			name: "not-created-of-job", truth: []claim{stalled("Job:batch", "the namespace's quota allows no pod", "pod_not_created", "quota", fair).quoting("exceeded quota")}, run: func(s *space) {
 				_, err := s.kube.CoreV1().ResourceQuotas(s.ns).Create(s.ctx, &corev1.ResourceQuota{
 					ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: quantity("0")}},
 				}, metav1.CreateOptions{})
@@ -158,7 +158,7 @@ func controllerScenarios() []scenario {
 			s.untilJob(j.Name, complete)
 			s.check(s.untilStops("nightly", "main", 1), expect{exit: 0, workload: "CronJob/nightly"})
 		}},
-		{name: "pod-deadline", truth: []claim{failure("late/main", "the pod's activeDeadlineSeconds are over", "deadline_exceeded", "*", proven)}, run: func(s *space) {
+		{name: "pod-deadline", truth: []claim{failure("late/main", "the pod's activeDeadlineSeconds are over", "deadline_exceeded", "pod", proven)}, run: func(s *space) {
 			seconds := int64(4)
 			s.create(policy(changed(newPod("late", steady("main")), func(p *corev1.PodSpec) { p.ActiveDeadlineSeconds = &seconds }), corev1.RestartPolicyNever))
 			s.untilStops("late", "main", 1)

@@ -77,7 +77,7 @@ func pendingScenarios() []scenario {
 			}(),
 		},
 		{
-			name: "pending-gate", truth: []claim{stalled("app", "a scheduling gate that nobody removes", "scheduling_gated", "*", proven).quoting("whyrestart.test/budget")},
+			name: "pending-gate", truth: []claim{stalled("app", "a scheduling gate that nobody removes", "scheduling_gated", "whyrestart.test/budget", proven).quoting("whyrestart.test/budget")},
 			pods: []*corev1.Pod{changed(newPod("app", steady("main")), func(p *corev1.PodSpec) {
 				p.SchedulingGates = []corev1.PodSchedulingGate{{Name: "whyrestart.test/budget"}}
 			})},
@@ -137,7 +137,7 @@ func refusedScenarios() []scenario {
 			p.SecurityContext = &corev1.PodSecurityContext{Sysctls: []corev1.Sysctl{{Name: "kernel.msgmax", Value: "65536"}}}
 		}),
 		{
-			name: "sandbox-fails", truth: []claim{stalled("app", "a runtime class whose handler the node does not have", "sandbox_failed", "*", fair).quoting("no-such-handler")},
+			name: "sandbox-fails", truth: []claim{stalled("app", "a runtime class whose handler the node does not have", "sandbox_failed", "runtime_class", fair).quoting("no-such-handler")},
 			run: func(s *space) {
 				name := s.ns
 				classes := s.kube.NodeV1().RuntimeClasses()

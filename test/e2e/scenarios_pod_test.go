@@ -24,15 +24,19 @@ func longScenarios() []scenario {
 		}},
 		{name: "churn", truth: []claim{
 			crashing("a/main", "exits with 1").only(exited(1)),
+			besideDeletion("a/main"),
 			lifecycle("a/main", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair).maybe(),
 			lifecycle("a/good", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair),
 			crashing("b/main", "exits with 1").only(exited(1)),
+			besideDeletion("b/main"),
 			lifecycle("b/main", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair).maybe(),
 			lifecycle("b/good", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair),
 			crashing("c/main", "exits with 1").only(exited(1)),
+			besideDeletion("c/main"),
 			lifecycle("c/main", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair).maybe(),
 			lifecycle("c/good", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair),
 			crashing("d/main", "exits with 1").only(exited(1)),
+			besideDeletion("d/main"),
 			lifecycle("d/main", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair).maybe(),
 			lifecycle("d/good", "deleted", "pod_deleted|grace_period_exceeded", "direct", fair),
 		}, run: func(s *space) {
@@ -49,7 +53,7 @@ func longScenarios() []scenario {
 				s.untilGone(names...)
 			}
 		}},
-		{name: "storage-eviction", truth: []claim{failure("hog/main", "8 MiB in an emptyDir of at most 1 MiB", "storage_limit_eviction", "*", proven)}, run: func(s *space) {
+		{name: "storage-eviction", truth: []claim{failure("hog/main", "8 MiB in an emptyDir of at most 1 MiB", "storage_limit_eviction", "empty_dir", proven)}, run: func(s *space) {
 			limit := quantity("1Mi")
 			p := newPod("hog", misbehave("main", "term-exit", "143", "write", "/full/file", "8388608", "forever"))
 			p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "full", MountPath: "/full"})
@@ -118,7 +122,7 @@ func podScenarios() []scenario {
 			s.untilStops("bare", "other", 1)
 			s.noStops("bare", "main")
 		}},
-		{name: "config-missing", truth: []claim{stalled("bare/main", "envFrom a ConfigMap that does not exist", "missing_configmap", "*", proven).quoting("no-such-map")}, run: func(s *space) {
+		{name: "config-missing", truth: []claim{stalled("bare/main", "envFrom a ConfigMap that does not exist", "missing_configmap", "env", proven).quoting("no-such-map")}, run: func(s *space) {
 			c := steady("main")
 			c.EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "no-such-map"}}}}
 			s.create(newPod("bare", c))

@@ -88,7 +88,7 @@ func jobScenarios() []scenario {
 			s.untilGone()
 			s.check(s.untilStops("batch", "main", 1), expect{exit: 0, typ: record.App, not: record.Failure})
 		}},
-		{name: "job-deadline", truth: []claim{failure("batch/main", "the Job's activeDeadlineSeconds are over", "deadline_exceeded", "*", fair)}, run: func(s *space) {
+		{name: "job-deadline", truth: []claim{failure("batch/main", "the Job's activeDeadlineSeconds are over", "deadline_exceeded", "job", fair)}, run: func(s *space) {
 			j := job(newPod("batch", steady("main")), 0)
 			seconds := int64(4)
 			j.Spec.ActiveDeadlineSeconds = &seconds
