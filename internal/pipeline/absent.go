@@ -42,10 +42,10 @@ type absent struct {
 
 type absentee struct {
 	detect.Episode
-	ref          corev1.ObjectReference
-	heard        time.Time
-	due          time.Time
-	opened, over bool
+	ref    corev1.ObjectReference
+	heard  time.Time
+	due    time.Time
+	opened bool
 }
 
 // event takes an event about a controller, and returns the stall that it ends.

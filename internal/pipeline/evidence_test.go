@@ -217,7 +217,7 @@ func TestStormIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := watched(t, new(ledger), func(o *Options) { o.Readers.Cluster = &cluster{gate: make(chan struct{})} })
 		g.Replace("", nil, "1")
-		const n = 10_000
+		const n = 5_000
 		for i := range n {
 			g.Apply("", object(pod(fmt.Sprint("u", i), 2, killed(0))))
 		}
@@ -476,9 +476,9 @@ func fill(v reflect.Value, text string) {
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), text)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Field(i).CanSet() {
-				fill(v.Field(i), text)
+		for _, field := range v.Fields() {
+			if field.CanSet() {
+				fill(field, text)
 			}
 		}
 	}
@@ -582,7 +582,7 @@ func TestEventThatComesWhileCollecting(t *testing.T) {
 		synctest.Wait() // it waits for its node, and has read the events
 		g.Event(probeKill("u", -30))
 		close(gate)
-		time.Sleep(settleLooks[0] / 2)
+		time.Sleep(firstLook / 2)
 		synctest.Wait()
 		if got := g.causes(); len(got) == 0 || got[len(got)-1] != "liveness_probe" {
 			t.Errorf("told %v", got)

@@ -17,9 +17,24 @@ const (
 	recentFor   = 2 * time.Minute
 )
 
-// settleLooks are the ages at which a stop that is not confirmed is looked at once more:
-// by then what happened beside it has come to light.
-var settleLooks = [...]time.Duration{2 * time.Second, 30 * time.Second}
+// A stop that is not settled is looked at once more at these ages: by then what happened
+// beside it has come to light.
+const (
+	firstLook  = 2 * time.Second
+	secondLook = 30 * time.Second
+)
+
+// nextLook is when a stop that was looked at a number of times is looked at again; false
+// after the last.
+func nextLook(looks int) (time.Duration, bool) {
+	switch looks {
+	case 0:
+		return firstLook, true
+	case 1:
+		return secondLook, true
+	}
+	return 0, false
+}
 
 // recents holds the newest findings with their evidence, for what comes to light later.
 type recents struct {
@@ -32,7 +47,7 @@ type recents struct {
 type recent struct {
 	Finding
 	since time.Time
-	// looks is how many of settleLooks are done, queued tells that it waits for one.
+	// looks is how many such looks are done, queued tells that it waits for one.
 	looks  int
 	queued bool
 	// collecting tells that evidence is still collected for it, missed that something came to
@@ -85,7 +100,7 @@ func (rs *recents) expire(now time.Time) {
 func (rs *recents) due(now time.Time) []*recent {
 	var out []*recent
 	for _, r := range rs.order {
-		if r.looks < len(settleLooks) && now.Sub(r.since) >= settleLooks[r.looks] {
+		if age, more := nextLook(r.looks); more && now.Sub(r.since) >= age {
 			r.looks++
 			if unsettled(&r.Record) {
 				out = append(out, r)
