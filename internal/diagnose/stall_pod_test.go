@@ -88,6 +88,8 @@ func TestPreparing(t *testing.T) {
 		{"deadline", sandbox(`rpc error: code = DeadlineExceeded desc = context deadline exceeded`), confirmed("sandbox_failed", "timeout")},
 		{"network not ready", prepare(warns("NetworkNotReady", "network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized", at(500))), confirmed("sandbox_failed", "network_not_ready")},
 		{"network not ready, on a node that says so too", prepare(warns("NetworkNotReady", "network is not ready: x", at(500)), node("False", "KubeletNotReady", "container runtime network not ready")), confirmed("sandbox_failed", "network_not_ready")},
+		{"network of a new node", prepare(warns("NetworkNotReady", "network is not ready: x", at(60)), healthyNode, asOfAt(70), changed(func(e *evidence.Evidence) { e.Node.CreatedAt = t0 })), nothing},
+		{"1.28: mounted since, as a container's event shows", prepare(warns("FailedMount", `MountVolume.SetUp failed for volume "v" : configmap "x" not found`, at(100)), eventOf("api", "Pulling", `Pulling image "big"`, at(200)), healthyNode), nothing},
 		{"devices", prepare(warns("FailedPrepareDynamicResources", "Failed to prepare dynamic resources: prepare dynamic resources: NodePrepareResources failed", at(500))), confirmed("sandbox_failed", "dynamic_resources")},
 		{"cgroup", prepare(warns("FailedCreatePodContainer", "unable to ensure pod container exists: failed to create container for [kubepods]", at(500))), confirmed("sandbox_failed", "cgroup")},
 		{"truth 43: an image is being pulled", prepare(eventOf("api", "Pulling", `Pulling image "big"`, at(500)), healthyNode), nothing},
@@ -174,6 +176,7 @@ func TestUnready(t *testing.T) {
 		{"the node was not read, and the event tells", unready(allReady, warns("NodeNotReady", "Node is not ready", at(500))), lost("unreachable", record.Likely)},
 		{"the node came back since", unready(gate, pod(evidence.Condition{Type: "ContainersReady", Status: "True", Time: at(5)}, evidence.Condition{Type: "Ready", Status: "False", Time: at(550)}), warns("NodeNotReady", "Node is not ready", at(500))), confirmed("readiness_gate", "example.com/lb")},
 		{"the node is there and not ready", unready(allReady, node("False", "KubeletNotReady", "container runtime is down")), lost("not_ready", record.Confirmed)},
+		{"near miss: a gate is not open, on a node that is not ready", unready(gate, allReady, node("False", "KubeletNotReady", "x")), confirmed("readiness_gate", "example.com/lb")},
 		{"near miss: a node that is not ready fails no probe", unready(unreadied(), node("False", "KubeletNotReady", "x"), fails(refused, 590)), confirmed("readiness_probe", "refused")},
 	})
 }

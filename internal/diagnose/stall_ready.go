@@ -18,14 +18,18 @@ const timeFormat = time.RFC3339
 
 // unready explains a container or pod that runs and is not ready.
 func unready(e *evidence.Evidence) *stallAnswer {
-	if node := troubleOfNode(e); node.silent() || node != nil && e.Container.Name == "" {
+	node := troubleOfNode(e)
+	if node.silent() {
 		return nodeLost(e, node)
 	}
 	if e.Pod.Phase == "Succeeded" || e.Pod.Phase == "Failed" {
 		return nil
 	}
 	if e.Container.Name == "" {
-		return podUnready(e)
+		if a := podUnready(e); a == nil || a.cause == "readiness_gate" || node == nil {
+			return a
+		}
+		return nodeLost(e, node)
 	}
 	c := &e.Container
 	switch {
@@ -117,8 +121,8 @@ func readinessProbe(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 		a.confidence = record.Likely
 		a.alternatives = []record.Alternative{{Cause: "readiness_probe", Why: "the event stands for several, and its message may be about another container of the pod"}}
 	}
-	// The same refusal means different things soon after the start and long after it.
-	if a.detail == "refused" && known && ran < slowStart {
+	// The same failure means different things soon after the start and long after it.
+	if known && ran < slowStart {
 		a.summary = strings.TrimSuffix(a.summary, ".") + "; it may still be starting."
 	}
 	return a

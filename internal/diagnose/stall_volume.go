@@ -45,6 +45,8 @@ func preparing(e *evidence.Evidence) *stallAnswer {
 	ev := blocker(e)
 	switch {
 	case ev == nil:
+	case ev.Reason == "NetworkNotReady" && newNode(e):
+		return nil // its network is being set up
 	case ev.Reason == "FailedAttachVolume":
 		return attachStall(e, ev).aged(e, ev)
 	case ev.Reason == "FailedMount" || ev.Reason == "FailedMapVolume":
@@ -84,7 +86,7 @@ func blocker(e *evidence.Evidence) *evidence.Event {
 		switch {
 		case ev.Container || ev.Other != "" || ev.Last.Before(e.Pod.StartedAt.Add(-skew)) && ev.Reason != "FailedAttachVolume":
 			return false
-		case ready != nil && ready.Status == "True" && ready.Time.After(ev.Last.Add(-skew)):
+		case ready != nil && ready.Status == "True" && ready.Time.After(ev.Last.Add(-skew)), reached(e, ev.Last):
 			return false // the sandbox has been made since
 		case starting(ev.Message):
 			return !anotherTry(e, ev) && !young(e, startRace)
@@ -93,6 +95,23 @@ func blocker(e *evidence.Evidence) *evidence.Event {
 		}
 		return true
 	})
+}
+
+// newNode tells that the node is as new as the stall: its daemons start with its first pods.
+func newNode(e *evidence.Evidence) bool {
+	if e.Node == nil {
+		return false
+	}
+	age, known := lasted(e, e.Node.CreatedAt)
+	return known && age < serialStart && young(e, startRace)
+}
+
+// reached tells that a container was tried after a time, which the kubelet does once volumes
+// and sandbox are there. Up to Kubernetes 1.28 no condition says so.
+func reached(e *evidence.Evidence, after time.Time) bool {
+	return newest(e.Events, func(ev *evidence.Event) bool {
+		return about(e, ev) != "" && ev.Reason != "Killing" && ev.Last.After(after)
+	}) != nil
 }
 
 // anotherTry tells that another event of the same volume or step says more than this one.
