@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/whyrestart/whyrestart/internal/app"
+	"github.com/whyrestart/whyrestart/internal/causes"
 )
 
 // completionTime is how long a shell waits for the names of pods.
@@ -48,7 +50,11 @@ func completeFilters(cmd *cobra.Command) {
 	categories := []string{"failure", "disruption", "lifecycle"}
 	completeFlag(cmd, "category", append(categories, "all")...)
 	if cmd.Flags().Lookup("fail-on") != nil {
-		completeFlag(cmd, "fail-on", categories...)
+		words := slices.Clone(categories)
+		for _, c := range causes.All() {
+			words = append(words, c.Code)
+		}
+		completeFlag(cmd, "fail-on", words...)
 	}
 	if cmd.Flags().Lookup("kind") != nil {
 		completeFlag(cmd, "kind", "stop", "stall")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/whyrestart/whyrestart/internal/causes"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -19,8 +20,19 @@ func (f *failOnFlag) add(flags *pflag.FlagSet) {
 
 func (f *failOnFlag) check() error {
 	for _, w := range f.wanted {
-		if w == "" || strings.Trim(w, "abcdefghijklmnopqrstuvwxyz_") != "" {
-			return fmt.Errorf("--fail-on=%s: want failure, disruption, lifecycle or a cause such as oom_killed", w)
+		switch record.Category(w) {
+		case record.Failure, record.Disruption, record.Lifecycle:
+			continue
+		}
+		if !causes.Known(w, "") {
+			hint := ""
+			for _, near := range causes.Nearest(w) {
+				if causes.Known(near, "") {
+					hint = "; did you mean " + near + "?"
+					break
+				}
+			}
+			return fmt.Errorf("--fail-on=%s: want failure, disruption, lifecycle or a cause such as oom_killed (see codes)%s", w, hint)
 		}
 	}
 	return nil
