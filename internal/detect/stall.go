@@ -34,6 +34,8 @@ const (
 	// One that was found comes again now and then as well, since its explanation may change
 	// in events alone.
 	refreshFirst, refreshMost = 2 * time.Minute, 32 * time.Minute
+	// never is when what cannot change is diagnosed again.
+	never = 100 * 365 * 24 * time.Hour
 )
 
 // Stalls follows the symptoms of pods over time. It has no clock: every call says what
@@ -256,7 +258,7 @@ func held(p *Pod, e *episode) bool {
 
 // changed makes an episode due again that was judged before.
 func (s *Stalls) changed(e *episode, now time.Time) {
-	if e.judged.IsZero() || e.out {
+	if e.judged.IsZero() || e.out || e.final() {
 		return // it is still to be judged; Judge looks at the sum
 	}
 	due := e.judged.Add(settle)
@@ -421,6 +423,9 @@ func (s *Stalls) Judge(key record.StallKey, found bool, now time.Time) bool {
 	e.wait = min(max(first, 2*e.wait), most)
 	e.judged, e.out = now, false
 	e.due = now.Add(e.wait)
+	if e.final() {
+		e.due = now.Add(never)
+	}
 	if changed {
 		s.changed(e, now)
 	}
@@ -439,8 +444,15 @@ func (s *Stalls) find(key record.StallKey) *episode {
 	return nil
 }
 
+// final tells that the last diagnosis of an episode holds for as long as it lasts: a pod
+// that was rejected stays as it is.
+func (e *episode) final() bool { return e.Class == evidence.Rejected && e.Opened && !e.judged.IsZero() }
+
 // Wanted tells whether the whole of the pod has to be kept for a coming diagnosis.
-func (s *Stalls) Wanted(uid string) bool { return s.pods[uid] != nil }
+func (s *Stalls) Wanted(uid string) bool {
+	sp := s.pods[uid]
+	return sp != nil && slices.ContainsFunc(sp.episodes, func(e *episode) bool { return !e.final() })
+}
 
 // Len returns the number of pods that have symptoms.
 func (s *Stalls) Len() int { return len(s.pods) }

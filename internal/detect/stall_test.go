@@ -291,6 +291,18 @@ func TestRejectedKeepsItsID(t *testing.T) {
 	if e.ID() != want.ID() || !e.Begin.Equal(at(created)) {
 		t.Errorf("%+v", e)
 	}
+	if !s.Wanted("u1") {
+		t.Error("it is to be diagnosed, and not wanted")
+	}
+	s.Judge(e.StallKey, true, after(1))
+	s.Touch("u1", after(2))
+	wantDue(t, s, 1e6, "") // there are piles of such pods, which stay as they are
+	if s.Wanted("u1") {
+		t.Error("it is wanted for nothing")
+	}
+	if ended := s.Gone("u1", after(3)); len(ended) != 1 {
+		t.Errorf("ended %+v", ended)
+	}
 }
 
 // states are the pods that random histories are made of.
