@@ -8,6 +8,7 @@ import "strings"
 // Each word of the line is looked up once; only where a word may mean something is the
 // line searched for the whole phrase.
 func classify(low string) (class string, doubt bool) {
+	var seen [64]string // a word that was looked up says the same again
 	for i := 0; i < len(low); {
 		if !letter(low[i]) {
 			i++
@@ -17,7 +18,13 @@ func classify(low string) (class string, doubt bool) {
 		for i < len(low) && (word(low[i])) {
 			i++
 		}
-		if c := classOf(low[start:i], low); c != "" && rank(c) > rank(class) {
+		w := low[start:i]
+		at := (len(w)*31 + int(w[0])*7 + int(w[len(w)-1])) % len(seen)
+		if seen[at] == w {
+			continue
+		}
+		seen[at] = w
+		if c := classOf(w, low); c != "" && rank(c) > rank(class) {
 			class = c
 		}
 	}
