@@ -73,7 +73,7 @@ func imageStalls() []Cause {
 				{"disk_full", "the node has no room for the image"}, {"unpack", "a layer could not be unpacked"}, {"content_missing", "the registry lacks a part of the image"}, {"signature", "the node's policy does not accept the image's signature"},
 				{"inspect_error", "the runtime could not read its own image store"}, {"http_NNN", "the registry answered with this HTTP status"}, {"short_name", "the name has no registry, and the runtime does not guess one"}, {"unsupported_format", "the image's format is no longer supported"},
 			},
-			Proof: append(proof[:len(proof):len(proof)], "unknown detail: up to Kubernetes 1.31 the error is in the event alone, which may be gone"),
+			Proof: append(proof[:len(proof):len(proof)], "likely: only the back-off is known; up to Kubernetes 1.31 the error is in the event alone, which may be gone"),
 			Check: []string{checkPull, checkNode},
 			Fix:   []string{"disk_full: free or enlarge the node's disk.", "unpack, inspect_error: the runtime's store on the node may be damaged; remove the image there.", "Otherwise wait for the next try, and look at the registry."},
 		},

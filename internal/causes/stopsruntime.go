@@ -74,7 +74,7 @@ func runtimeCauses() []Cause {
 		{
 			Code: "status_unknown", Category: "failure", Title: "The exit status is lost",
 			Meaning: "The kubelet could not find the container any more and wrote ContainerStatusUnknown with an invented exit code 137; no SIGKILL is known. Or the runtime lost the exit code (255 or -1 of cri-o).",
-			Proof:   []string{"confirmed that the status is lost: reason ContainerStatusUnknown; why it is lost is not known unless an eviction, a lost node or a reboot is shown"},
+			Proof:   []string{"unknown: reason ContainerStatusUnknown, or exit code 255 or -1 of cri-o. The API says that the status is lost, not how the container ended; what else it shows (a lost node, a reboot) is listed. An eviction or deletion of the pod is a cause of its own."},
 			Check:   []string{checkYAML, checkNode, "kubectl get events --field-selector involvedObject.kind=Node"},
 			Fix:     []string{"Look for what happened to the node at that time; the container itself cannot tell."},
 		},

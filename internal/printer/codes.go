@@ -106,6 +106,8 @@ func CodesList(w io.Writer, entries []causes.Entry, o CodesOptions) error {
 		e := &entries[i]
 		h, short := strings.ToUpper(string(e.Kind))+"S", ""
 		switch {
+		case e.Kind == causes.KindAdvice:
+			h, short = "ADVICE", e.Detail.Meaning
 		case e.Cause != nil:
 			h, short = "CAUSES OF "+strings.ToUpper(stopOrStall(e.Cause))+"S", e.Cause.Title
 		case e.Reason != nil:
