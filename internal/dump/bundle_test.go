@@ -217,3 +217,45 @@ func TestBundleRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Whatever can be read can be bundled, or is refused; a bundle is read back whole, has no
+// value of an environment variable, and does not change when it is bundled again.
+func FuzzBundle(f *testing.F) {
+	f.Add([]byte(layouts()["kubectl get"]["all.json"]))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","annotations":{"a":"b"}},"spec":{"containers":[{"env":[{"name":"A","value":"b"}],"args":["--password","x"]}]}}`))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"../p","namespace":".."}}`))
+	r := redactor(f)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		bundle := func(in []byte) ([]byte, *Dump) {
+			d, err := ReadDump(t.Context(), "-", bytes.NewReader(in), Limits{File: mib, Document: 64 * kib})
+			if err != nil {
+				return nil, nil
+			}
+			var b bytes.Buffer
+			if err := WriteBundle(&b, Contents{Objects: All[Object](d.Objects)}, r, bundleTime); err != nil {
+				return nil, nil
+			}
+			return b.Bytes(), d
+		}
+		first, before := bundle(in)
+		if first == nil || before.Objects.Len() == 0 {
+			return
+		}
+		second, after := bundle(first)
+		if second == nil || after.Objects.Len() != before.Objects.Len() {
+			t.Fatalf("%d objects became %v", before.Objects.Len(), after)
+		}
+		for _, pod := range All[*corev1.Pod](after.Objects) {
+			for _, c := range pod.Spec.Containers {
+				for _, e := range c.Env {
+					if e.Value != "" && e.Value != removed {
+						t.Errorf("a value is left: %q", e.Value)
+					}
+				}
+			}
+		}
+		if !bytes.Equal(first, second) {
+			t.Error("a bundle of the bundle is another one")
+		}
+	})
+}
