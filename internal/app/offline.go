@@ -109,7 +109,7 @@ func LookInto(ctx context.Context, cluster, path string, stdin io.Reader, filter
 	if err != nil {
 		return nil, record.Coverage{}, err
 	}
-	events := &dumpEvents{objects: d.Objects}
+	events := &dumpEvents{objects: d.Objects, latest: d.At}
 	for _, ev := range dump.All[*corev1.Event](d.Objects) {
 		events.saw(ev)
 	}

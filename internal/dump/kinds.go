@@ -135,14 +135,28 @@ func decodeAs[T any, P interface {
 	}
 	// The items of a typed list do not say what they are; every kind here is read as v1.
 	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{Group: k.group, Version: "v1", Kind: k.kind})
-	// Managed fields are a third of an object and say nothing that is asked here.
-	obj.SetManagedFields(nil)
+	obj.SetManagedFields(lastWrite(obj.GetManagedFields()))
 	if obj.GetUID() == "" {
 		// Dumps that were cleaned by hand have none. What is keyed by it must still tell
 		// two objects apart.
 		obj.SetUID(madeUID(k.kind, obj.GetNamespace(), obj.GetName()))
 	}
 	return obj, nil
+}
+
+// lastWrite returns what managed fields are read for: when the object was written last. What
+// was written is a third of an object, and asked for by nobody.
+func lastWrite(all []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+	var newest *metav1.Time
+	for i := range all {
+		if t := all[i].Time; t != nil && (newest == nil || newest.Before(t)) {
+			newest = t
+		}
+	}
+	if newest == nil {
+		return nil
+	}
+	return []metav1.ManagedFieldsEntry{{Time: newest}}
 }
 
 // decodeNewEvent decodes an event as the events.k8s.io API shows it to the shape that the core API gives the same object.

@@ -112,6 +112,11 @@ func (o *Objects) saw(obj Object) {
 	if e, ok := obj.(*corev1.Event); ok {
 		at = extract.EventTime(e)
 	}
+	for _, f := range obj.GetManagedFields() {
+		if f.Time != nil && f.Time.After(at) {
+			at = f.Time.Time
+		}
+	}
 	if at.After(o.latest) {
 		o.latest = at
 	}

@@ -223,3 +223,23 @@ func TestObjectsFromSeveralGoroutines(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Of managed fields, the time of the last write is kept.
+func TestLastWrite(t *testing.T) {
+	in := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","managedFields":[{"manager":"a","time":"2026-11-21T03:00:05Z","fieldsV1":{"f:x":{}}},{"manager":"b"},{"manager":"c","time":"2026-11-21T03:00:01Z"}]}}`
+	d, err := ReadDump(t.Context(), "-", strings.NewReader(in+`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"q","managedFields":[{"manager":"a"}]}}`), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := metav1.Date(2026, 11, 21, 3, 0, 5, 0, time.UTC)
+	p, _ := ByName[*corev1.Pod](d.Objects, "", "p")
+	if diff := cmp.Diff([]metav1.ManagedFieldsEntry{{Time: &at}}, p.ManagedFields); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if q, _ := ByName[*corev1.Pod](d.Objects, "", "q"); q.ManagedFields != nil {
+		t.Errorf("without a time: %v", q.ManagedFields)
+	}
+	if !d.Objects.latest.Equal(at.Time) {
+		t.Errorf("the newest time is %s", d.Objects.latest)
+	}
+}
