@@ -329,3 +329,84 @@ func TestProbeDetails(t *testing.T) {
 		}
 	}
 }
+
+func TestRuntimeAndExits(t *testing.T) {
+	const failure, lifecycle, confirmed, likely, unknown = record.Failure, record.Lifecycle, record.Confirmed, record.Likely, record.Unknown
+	crioID := func(e *evidence.Evidence) { e.Stop.ContainerID = "cri-o://a" }
+	rebootedAt := func(second int) change {
+		return onNode("Rebooted", "Node n1 has been rebooted, boot id: b2", at(second))
+	}
+	pressure := func(status string, since int) change {
+		return func(e *evidence.Evidence) {
+			calm(e)
+			e.Node.Conditions[0].Status, e.Node.Conditions[0].Time = status, at(since)
+		}
+	}
+	conditionsAlone := func(e *evidence.Evidence) { calm(e); e.Node.EventsRead = false }
+	runRulings(t, []ruling{
+		{"cri-o lost the exit code", exited(-1, "Error", crioID), verdict{"status_unknown", "", failure, unknown}, "cri-o could not learn", "app_exit"},
+		{"a program of Windows ends with -1", exited(-1, "Error"), verdict{"app_exit", "", failure, likely}, "", "status_unknown"},
+		{"cri-o, and 255", exited(255, "Error", crioID), verdict{"app_exit", "", failure, likely}, "cri-o gives 255 also", ""},
+		{"containerd, and 255", exited(255, "Error"), verdict{"app_exit", "", failure, likely}, "", "cri-o"},
+		{"cri-o's seccomp notifier", exited(159, "seccomp killed", crioID), verdict{"app_signal", "SIGSYS", failure, confirmed}, "system call", ""},
+		{"a forbidden system call", exited(159, "Error"), verdict{"app_signal", "SIGSYS", failure, likely}, "system call", ""},
+		{"a stand-in after a reboot", exited(137, "ContainerStatusUnknown", noTimes, rebootedAt(70), func(e *evidence.Evidence) { e.AsOf = at(100) }), verdict{"status_unknown", "", failure, unknown}, `"runtime_restarted"|boot id: b2`, ""},
+		{"a stand-in, and the node is gone", exited(137, "ContainerStatusUnknown", noTimes, calm, func(e *evidence.Evidence) { e.Node.Gone = true }), verdict{"status_unknown", "", failure, unknown}, "pod_gc", ""},
+		{"Unknown with another code", exited(1, "Unknown"), verdict{"app_exit", "", failure, likely}, "", "runtime_restarted"},
+		{"SIGQUIT", exited(131, "Error"), verdict{"app_signal", "SIGQUIT", failure, likely}, "somebody may have sent it SIGQUIT", ""},
+		{"SIGINT", exited(130, "Error"), verdict{"app_exit", "", failure, likely}, "SIGINT by convention|somebody may have sent it SIGINT", ""},
+		{"a fault, and events were not read", exited(139, "Error", noEvents), verdict{"app_signal", "SIGSEGV", failure, likely}, "events of the pod", "ruledOut"},
+		{"a fault on the kubelet's signal", exited(139, "Error", event("Killing", stopping, at(58))), verdict{"unknown", "", failure, unknown}, "", "app_signal"},
+		{"a shell without the right", exited(126, "Error", says("sh: /app: Permission denied")), verdict{"command_not_executable", "", failure, likely}, "command /app could not be executed", ""},
+		{"a shell, and whose log nobody knows", exited(127, "Error", probably("/bin/sh: 1: serve: not found")), verdict{"command_not_found", "", failure, likely}, "probably its last words|serve", ""},
+		{"a shell stopped by the kubelet", exited(127, "Error", event("Killing", stopping, at(58))), verdict{"unknown", "", failure, unknown}, "", "command_not_found"},
+		{"a missing interpreter", exited(255, "Error", says("exec /run.sh: no such file or directory")), verdict{"command_not_found", "interpreter", failure, likely}, "/run.sh", ""},
+		{"a message in place of a log", exited(1, "Error", message("panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:4 +0x1d")), verdict{"app_exit", "panic", failure, likely}, "panic: boom", `"log"`},
+		{"a message goes before a log", exited(1, "Error", message("dial tcp 10.0.0.9:5432: connect: connection refused"), says("panic: boom", "", "goroutine 1 [running]:", "main.main()")), verdict{"app_exit", "connection_refused", failure, likely}, "", ""},
+		{"last words that are probably its own", exited(1, "Error", probably("listen tcp :8080: bind: address already in use")), verdict{"app_exit", "port_in_use", failure, likely}, "were probably|proof whose log", ""},
+		{"nothing was said", exited(1, "Error", says("")), verdict{"app_exit", "", failure, likely}, "", `"what":"log"`},
+		{"no log was read", exited(1, "Error"), verdict{"app_exit", "", failure, likely}, `"what":"log"`, ""},
+		{"a finished container with a probe, unread events", exited(0, "Completed", policyIs("Never"), noEvents, liveness(httpGet("GET :1/"))), verdict{"completed", "", lifecycle, likely}, "liveness_probe", ""},
+		{"a finished container, unread events", exited(0, "Completed", policyIs("Never"), noEvents), verdict{"completed", "", lifecycle, confirmed}, "", ""},
+
+		{"a limit, under pressure", exited(137, "OOMKilled", memory(64), pressure("True", 30)), verdict{"oom_killed", "level_unknown", failure, confirmed}, "", "reached its memory limit"},
+		{"a limit, and pressure that went since", exited(137, "OOMKilled", memory(64), pressure("False", 90)), verdict{"oom_killed", "level_unknown", failure, confirmed}, "", "reached its memory limit"},
+		{"a limit, and pressure that went before", exited(137, "OOMKilled", memory(64), pressure("False", -3600)), verdict{"oom_killed", "container_limit", failure, confirmed}, "", ""},
+		{"a limit, and the node's conditions alone", exited(137, "OOMKilled", memory(64), conditionsAlone), verdict{"oom_killed", "container_limit", failure, confirmed}, "no memory pressure since before", ""},
+		{"a limit, and a node that is gone", exited(137, "OOMKilled", memory(64), calm, func(e *evidence.Evidence) { e.Node.Gone = true }), verdict{"oom_killed", "level_unknown", failure, confirmed}, "", ""},
+		{"a limit of the pod, and nothing known of the node", exited(137, "OOMKilled", podMemoryLimit(48)), verdict{"oom_killed", "level_unknown", failure, confirmed}, "", ""},
+		{"limits of both, and another without", exited(137, "OOMKilled", memory(32), podMemoryLimit(128), calm, beside(evidence.Container{Name: "mesh", Type: record.App})), verdict{"oom_killed", "level_unknown", failure, confirmed}, "pod_limit: |container_limit: ", ""},
+		{"limits of both, and an init container without", exited(137, "OOMKilled", memory(32), podMemoryLimit(128), calm, beside(evidence.Container{Name: "setup", Type: record.Init})), verdict{"oom_killed", "container_limit", failure, confirmed}, "", ""},
+		{"a child, and a kill by the kubelet", exited(143, "OOMKilled", event("Killing", stopping, at(58))), verdict{"oom_killed", "child_process", failure, likely}, stopping, ""},
+		{"a child, and last words", exited(1, "OOMKilled", memory(64), says("worker 7 was sent SIGKILL", "panic: worker died", "", "goroutine 1 [running]:", "main.main()")), verdict{"oom_killed", "child_process", failure, likely}, "", ""},
+	})
+
+	e := exited(1, "Error")
+	e.Stop = nil
+	if f := Diagnose(&e); f.Diagnosis.Cause != "unknown" || e.Stop != nil {
+		t.Errorf("without a stop: %+v", f)
+	}
+}
+
+func TestSentences(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		e    evidence.Evidence
+		want string
+	}{
+		{"a limit", exited(137, "OOMKilled", memory(256), calm, ranFor(192)), "The kernel killed the container after 3m12s for lack of memory: it reached its memory limit of 256Mi."},
+		{"a probe", exited(143, "Error", liveness(httpGet("GET :8080/healthz")), event("Unhealthy", timeoutText, at(58)), event("Killing", failedLiveness, at(59))),
+			"The kubelet killed the container 59s after its start because it failed its liveness probe GET :8080/healthz 3 times in a row (no answer within 1s); it answered the kubelet's signal within 1s, with exit code 143."},
+		{"an exit", exited(1, "Error", ranFor(3600)), "The program ended itself after 1h with exit code 1."},
+		{"an exit at once", exited(1, "Error", ranFor(0)), "The program ended itself within a second with exit code 1."},
+		{"an exit at no known time", exited(1, "Error", noTimes), "The program ended itself with exit code 1."},
+		{"a rollout", exited(137, "Error", deletedAt(at(30)), ofDeployment("1", "2", 3), ownerSays("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1", at(30))),
+			"The pod was deleted, and the container still ran after its grace period of 30s: it was killed; Deployment api rolled out revision 2 in place of the pod's revision 1."},
+		{"a hostile message", exited(128, "StartError", message(runcText+"exec: \"/x\x1b[2J\u202e\n\": permission denied")), "The container's command /x [2J exists, and cannot be executed."},
+	} {
+		f := Diagnose(&tc.e)
+		if diff := cmp.Diff(tc.want, f.Diagnosis.Summary); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}

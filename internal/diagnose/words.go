@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -64,11 +65,11 @@ func (w *said) endsIn(code int32) bool {
 // quoted is a line for a sentence, in quotes.
 func quoted(line string) string { return strconv.Quote(oneLine(line)) }
 
-// oneLine is a text for a sentence: without control characters, and not too long.
+// oneLine is a text for a sentence: without what does not print, and not too long.
 func oneLine(text string) string {
 	const most = 120
 	text = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
