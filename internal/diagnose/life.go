@@ -303,6 +303,9 @@ func (l *life) event(ev *evidence.Event) {
 		m := pulledIn.FindStringSubmatch(ev.Message)
 		if m == nil {
 			s.Step = "image_present"
+			if q := quotedPart.FindString(ev.Message); q != "" {
+				s.Text = times(strings.Trim(q, `"`), ev)
+			}
 			break
 		}
 		s.Text = m[1]

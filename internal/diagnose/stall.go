@@ -322,17 +322,29 @@ func step(e *evidence.Evidence, text string, words ...string) record.NextStep {
 	return record.NextStep{Text: text, Command: kubectl(append(words, "-n", e.Pod.Namespace)...)}
 }
 
+// edit is a next step that changes the template of the pod. That of a bare pod cannot be changed.
+func edit(e *evidence.Evidence, text string) record.NextStep {
+	w := workload(e)
+	if e.Pod.Static {
+		return record.NextStep{Text: text + ", in the file on the node that the kubelet runs this static pod from"}
+	}
+	if w == "pod/"+e.Pod.Name {
+		return step(e, text+"; nobody makes the pod anew, so save it, delete it and create it changed", "get", "pod", e.Pod.Name, "-o", "yaml")
+	}
+	return step(e, text, "edit", w)
+}
+
 // workload names what is to be edited to change the pod: its topmost known controller,
 // or the pod itself, as kubectl takes it.
 func workload(e *evidence.Evidence) string {
 	if e.Owner != nil {
 		for i := len(e.Owner.Chain) - 1; i >= 0; i-- {
-			if c := &e.Owner.Chain[i]; !c.Gone && c.Kind != "" && c.Name != "" {
+			if c := &e.Owner.Chain[i]; !c.Gone && c.Kind != "" && c.Name != "" && c.Kind != "Node" {
 				return strings.ToLower(c.Kind) + "/" + c.Name
 			}
 		}
 	}
-	if o := e.Pod.Owner; o != nil && o.Kind != "" && o.Name != "" {
+	if o := e.Pod.Owner; o != nil && o.Kind != "" && o.Name != "" && o.Kind != "Node" {
 		return strings.ToLower(o.Kind) + "/" + o.Name
 	}
 	return "pod/" + e.Pod.Name

@@ -123,7 +123,7 @@ func (a *stallAnswer) nonRoot(e *evidence.Evidence, text string) {
 		a.detail = "image_user"
 		a.summary = "The container must not run as root, and its image runs as root."
 	}
-	a.next = []record.NextStep{step(e, "Set securityContext.runAsUser to a number other than 0, or build the image with a numeric USER", "edit", workload(e))}
+	a.next = []record.NextStep{edit(e, "Set securityContext.runAsUser to a number other than 0, or build the image with a numeric USER")}
 }
 
 // quoteReferences quotes where the container's environment names an object.
@@ -153,7 +153,7 @@ func missingSteps(e *evidence.Evidence, kind, name string) []record.NextStep {
 	lower := strings.ToLower(kind)
 	return []record.NextStep{
 		step(e, fmt.Sprintf("See whether the %s exists by now, or under another name", kind), "get", lower+"s"),
-		step(e, fmt.Sprintf("Create the %s %s, or name the right one (or mark it as optional)", kind, name), "edit", workload(e)),
+		edit(e, fmt.Sprintf("Create the %s %s, or name the right one (or mark it as optional)", kind, name)),
 	}
 }
 
@@ -161,6 +161,6 @@ func keySteps(e *evidence.Evidence, kind, name string) []record.NextStep {
 	// "describe" shows the keys of a Secret, and not their values.
 	return []record.NextStep{
 		step(e, fmt.Sprintf("See which keys the %s has", kind), "describe", strings.ToLower(kind), name),
-		step(e, "Add the key, or name the right one", "edit", workload(e)),
+		edit(e, "Add the key, or name the right one"),
 	}
 }

@@ -67,7 +67,7 @@ func createStall(e *evidence.Evidence) *stallAnswer {
 // create classes the runtime's text.
 func (a *stallAnswer) create(e *evidence.Evidence, text string) {
 	lower := strings.ToLower(text)
-	inPod := []record.NextStep{step(e, "Compare the container's command, mounts and security context with what the image has", "get", "pod", e.Pod.Name, "-o", "yaml"), step(e, "Correct it", "edit", workload(e))}
+	inPod := []record.NextStep{step(e, "Compare the container's command, mounts and security context with what the image has", "get", "pod", e.Pod.Name, "-o", "yaml"), edit(e, "Correct it")}
 	for _, c := range []struct {
 		is              bool
 		detail, summary string

@@ -31,7 +31,7 @@ func imageStall(e *evidence.Evidence) *stallAnswer {
 		a.alternatives = []record.Alternative{{Cause: "image_pull_auth", Why: "from Kubernetes 1.35 on the kubelet says the same of an image that is on the node, and that the pod's credentials are not known to open"}}
 		a.next = []record.NextStep{
 			{Text: "See which images the node has", Command: kubectl("get", "node", e.Pod.Node, "-o", "jsonpath={.status.images[*].names}")},
-			step(e, "Or let the kubelet pull it: imagePullPolicy IfNotPresent", "edit", workload(e)),
+			edit(e, "Or let the kubelet pull it: imagePullPolicy IfNotPresent"),
 		}
 		return a
 	case "ImageInspectError":
@@ -110,7 +110,7 @@ func pullSecrets(e *evidence.Evidence, a *stallAnswer) {
 }
 
 func editImage(e *evidence.Evidence, text string) []record.NextStep {
-	return []record.NextStep{step(e, text, "edit", workload(e))}
+	return []record.NextStep{step(e, text, "edit", workload(e))} // even of a bare pod the image may be changed
 }
 
 // pullText returns the runtime's error. Up to Kubernetes 1.31 the message of

@@ -198,7 +198,7 @@ func TestStalledProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	words := vocabulary()
 	found := map[string]int{}
-	for i := range 6000 {
+	for i := range 3000 {
 		var e evidence.Evidence
 		fill(r, words, reflect.ValueOf(&e).Elem(), 3)
 		if i%3 > 0 {

@@ -117,7 +117,7 @@ func notScheduled(e *evidence.Evidence, c *evidence.Condition) *stallAnswer {
 		a.ruledOut = nil
 		a.next = []record.NextStep{
 			{Text: "See whether a scheduler of this name runs", Command: kubectl("get", "pods", "-A")},
-			step(e, "Or name the one that does: spec.schedulerName", "edit", workload(e)),
+			edit(e, "Or name the one that does: spec.schedulerName"),
 		}
 		return a
 	}

@@ -365,7 +365,7 @@ func fitSteps(e *evidence.Evidence, b barrier) []record.NextStep {
 	case b.detail == "taint":
 		return []record.NextStep{
 			{Text: "See the taints of the nodes", Command: kubectl("get", "nodes", "-o", `custom-columns=NAME:.metadata.name,TAINTS:.spec.taints`)},
-			step(e, "Give the pod a toleration, if it shall run there; new nodes with the same taint would not help", "edit", workload(e)),
+			edit(e, "Give the pod a toleration, if it shall run there; new nodes with the same taint would not help"),
 		}
 	case b.detail == "cordoned":
 		return []record.NextStep{{Text: "See which nodes are cordoned; uncordon them when their maintenance is done", Command: kubectl("get", "nodes")}}
@@ -378,11 +378,11 @@ func fitSteps(e *evidence.Evidence, b barrier) []record.NextStep {
 		if s := e.Scheduling; s != nil && slices.ContainsFunc(s.Resources, func(r evidence.ResourceFit) bool {
 			return r.Name == resource && r.Asked > r.LargestAllocatable
 		}) {
-			return []record.NextStep{step(e, "Ask for less "+resource+", or add a larger kind of node: no node of today can ever take this pod", "edit", workload(e))}
+			return []record.NextStep{edit(e, "Ask for less "+resource+", or add a larger kind of node: no node of today can ever take this pod")}
 		}
 		return []record.NextStep{
 			{Text: "See what is asked for on each node", Command: kubectl("describe", "nodes")},
-			step(e, "Ask for less "+resource+", or add nodes", "edit", workload(e)),
+			edit(e, "Ask for less "+resource+", or add nodes"),
 		}
 	}
 	return []record.NextStep{step(e, "See what the pod asks for", "get", "pod", e.Pod.Name, "-o", "yaml")}

@@ -206,3 +206,29 @@ func TestCreateStalls(t *testing.T) {
 		{"no text", create(""), likely("container_create_failed", "")},
 	})
 }
+
+// TestChanges: what is to be changed is the topmost controller, a file of the node, or a
+// pod that is made anew.
+func TestChanges(t *testing.T) {
+	owned := changed(func(e *evidence.Evidence) {
+		e.Owner = &evidence.Owner{Chain: []evidence.Controller{{Kind: "ReplicaSet", Name: "api-5f"}, {Kind: "Deployment", Name: "api"}}}
+	})
+	static := changed(func(e *evidence.Evidence) {
+		e.Pod.Static, e.Pod.Owner = true, &record.Workload{Kind: "Node", Name: "n1"}
+	})
+	hostile := changed(func(e *evidence.Evidence) { e.Pod.Name = "--all" })
+	for name, c := range map[string]struct {
+		change  change
+		command string
+	}{
+		"a deployment": {owned, "kubectl edit deployment/api -n shop"},
+		"a bare pod":   {changed(func(*evidence.Evidence) {}), "kubectl get pod api-1 -o yaml -n shop"},
+		"a static pod": {static, ""},
+		"no name":      {hostile, ""},
+	} {
+		f, ok := Stalled(stalling(evidence.Config, waits("CreateContainerConfigError", `container has runAsNonRoot and image will run as root`), c.change))
+		if !ok || len(f.Diagnosis.Next) != 1 || f.Diagnosis.Next[0].Command != c.command {
+			t.Errorf("%s: %v", name, f.Diagnosis.Next)
+		}
+	}
+}
