@@ -43,6 +43,8 @@ func Dial(socket string) (*Client, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: redial, Multiplier: 1, MaxDelay: redial},
+			// Without it a connection has no longer to be made than the delay, which a busy machine misses.
+			MinConnectTimeout: 20 * time.Second,
 		}))
 	if err != nil {
 		return nil, fmt.Errorf("dial the runtime at %s: %w", socket, err)
