@@ -293,7 +293,7 @@ func (s *space) compareCleaning(claims []claim) {
 			failure(of, "it ended by itself", "unknown", "*", untold), // where the end and the deletion cannot be told apart
 		)
 		for _, c := range claims {
-			c.confidence, c.quotes = append(slices.Clone(c.confidence), record.Likely), ""
+			c.confidence, c.detail, c.quotes = append(slices.Clone(c.confidence), record.Likely), c.detail+"|", ""
 			end = append(end, c)
 			// The kubelet writes no more than 25 events about a pod that goes on and on, and
 			// then one in five minutes: what they would have told is not known any more.

@@ -104,7 +104,9 @@ func trapScenarios() []scenario {
 			s.untilReadyLike("agent", 1)
 		}},
 		{name: "trap-image-mended", truth: []claim{stalled("app/main", "the image is not there; then another one is named", "image_never_pull", "*", proven)}, run: func(s *space) {
-			s.create(newPod("app", with(steady("main"), func(c *corev1.Container) { c.Image, c.ImagePullPolicy = "whyrestart.test/elsewhere:1", corev1.PullNever })))
+			s.create(newPod("app", with(steady("main"), func(c *corev1.Container) {
+				c.Image, c.ImagePullPolicy = "whyrestart.test/elsewhere:1", corev1.PullNever
+			})))
 			s.untilStalls("app", "main", 1)
 			s.setImage("app", "main", misbehaveImage)
 			s.untilRunning("app")
