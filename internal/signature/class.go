@@ -2,12 +2,12 @@ package signature
 
 import "strings"
 
-// classify returns the class that a line in lower case speaks of, empty for none. Doubt
-// tells that the line itself says that it did not end the program, as a retry does.
+// classify returns the class that a line, also given in lower case, speaks of; empty for
+// none. Doubt tells that the line itself says that it did not end the program, as a retry does.
 //
 // Each word of the line is looked up once; only where a word may mean something is the
 // line searched for the whole phrase.
-func classify(low string) (class string, doubt bool) {
+func classify(text, low string) (class string, doubt bool) {
 	var seen [64]string // a word that was looked up says the same again
 	for i := 0; i < len(low); {
 		if !letter(low[i]) {
@@ -27,6 +27,9 @@ func classify(low string) (class string, doubt bool) {
 		if c := classOf(w, low); c != "" && rank(c) > rank(class) {
 			class = c
 		}
+	}
+	if rank(class) < rank("port_in_use") && namesSetting(text, low) {
+		class = "missing_setting"
 	}
 	if class == "" {
 		return "", false
@@ -250,7 +253,7 @@ func systemClass(w, low string) string {
 		}
 		return "file_not_found"
 	case "file":
-		return when(has(low, "cannot find the file", "could not find file", "file not found", "cannot find the path", "file does not exist", "can't find file", "config file not found"), "file_not_found")
+		return when(has(low, "cannot find the file", "could not find file", "file not found", "cannot find the path", "file does not exist", "can't find file", "could not find config", "cannot find config", "config file not found"), "file_not_found")
 	case "jarfile":
 		return when(strings.Contains(low, "unable to access jarfile"), "file_not_found")
 	case "found":

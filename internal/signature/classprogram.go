@@ -67,6 +67,9 @@ func programClass(w, low string) string {
 	case "alembic":
 		return when(has(low, "can't locate revision", "error"), "database_migration")
 	case "migration":
+		if i := strings.Index(low, "migration "); i >= 0 && strings.Contains(low[i:min(len(low), i+60)], " failed") {
+			return "database_migration"
+		}
 		return when(has(low, "migration failed", "failed migration", "error running migration", "error applying migration", "migration error", "failed to apply migration", "could not apply migration", "migration did not complete"), "database_migration")
 	case "migrations":
 		return when(has(low, "run migrations", "apply migrations", "migrations failed", "migrations have failed", "running migrations") && has(low, "fail", "error", "could not", "cannot", "unable"), "database_migration")
@@ -91,6 +94,10 @@ func programClass(w, low string) string {
 		return when(has(low, "malloc(): ", "malloc: "), "native_crash")
 	case "addresssanitizer", "undefinedbehaviorsanitizer", "threadsanitizer", "memorysanitizer", "leaksanitizer":
 		return "native_crash"
+	case "floating":
+		return when(strings.HasPrefix(low, "floating point exception"), "native_crash")
+	case "breakpoint":
+		return when(strings.HasPrefix(low, "trace/breakpoint trap"), "native_crash")
 	case "bus":
 		return when(strings.HasPrefix(low, "bus error"), "native_crash")
 	case "illegal":
@@ -152,6 +159,39 @@ func settingClass(w, low string) string {
 		return when(strings.Contains(low, "required a bean of type"), "config_error")
 	}
 	return ""
+}
+
+// namesSetting tells "DATABASE_URL is required": a name in capitals with an underscore,
+// and right after it that it is not there.
+func namesSetting(text, low string) bool {
+	if !has(low, "required", "not set", "missing", "must be set", "not defined", "undefined", "is empty", "unset", "not provided", "must be provided") {
+		return false
+	}
+	for i := 0; i < len(text); {
+		if !word(text[i]) {
+			i++
+			continue
+		}
+		start, underscore, capital := i, false, true
+		for i < len(text) && word(text[i]) {
+			underscore = underscore || text[i] == '_'
+			capital = capital && (text[i] < 'a' || text[i] > 'z')
+			i++
+		}
+		if !underscore || !capital || i-start < 4 || digit(text[start]) {
+			continue
+		}
+		rest := strings.TrimLeft(text[i:], "\"'`:) ")
+		for _, verb := range [...]string{"is ", "was ", "are ", "has ", "environment ", "variable ", "not been ", "been "} {
+			rest = strings.TrimPrefix(rest, verb)
+		}
+		for _, missing := range [...]string{"required", "not set", "missing", "must be set", "not defined", "undefined", "empty", "unset", "not provided", "must be provided", "not found in env", "must not be empty", "not specified"} {
+			if strings.HasPrefix(rest, missing) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // usageClass knows command lines that a program does not understand.

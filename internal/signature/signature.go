@@ -161,7 +161,9 @@ func candidates(entries []entry) []candidate {
 		for j := t.from; j < t.to; j++ {
 			entries[j].taken = true
 		}
-		traces, ends = append(traces, t.candidate(entries)), append(ends, t.to-1)
+		if c := t.candidate(entries); c.sig.Class != "" {
+			traces, ends = append(traces, c), append(ends, t.to-1)
+		}
 		i = max(i, t.to-1)
 	}
 	// From the end: what was said before enough else no longer counts, and is not looked at.
@@ -196,7 +198,7 @@ func lineCandidate(entries []entry, i int) (candidate, bool) {
 	if e.level == levelInfo && i < len(entries)-3 {
 		return candidate{}, false // far from the end, it was survived
 	}
-	class, doubt := classify(e.lower())
+	class, doubt := classify(e.text, e.lower())
 	c := candidate{sig: Signature{Class: class, Line: e.text, Index: e.index}, general: general(class)}
 	switch e.level {
 	case levelFatal:
@@ -215,6 +217,9 @@ func lineCandidate(entries []entry, i int) (candidate, bool) {
 	}
 	if isUsage(e.text) {
 		c.strength -= 2 * perLater // the line before it says what was wrong
+	}
+	if doubt && e.level == levelInfo {
+		return candidate{}, false
 	}
 	if doubt && e.level != levelFatal {
 		c.strength = min(c.strength, warnLine)

@@ -90,9 +90,9 @@ func (t *trace) candidate(entries []entry) candidate {
 		if l.typ != "" {
 			s = l.typ + ": " + s
 		}
-		c, _ := classify(strings.ToLower(s))
+		c, _ := classify(s, strings.ToLower(s))
 		if c == "" && l.context != "" {
-			c, _ = classify(strings.ToLower(l.context))
+			c, _ = classify(l.context, strings.ToLower(l.context))
 		}
 		if c != "" && rank(c) > rank(class) {
 			won, class = i, c

@@ -172,7 +172,7 @@ func bareGoTrace(entries []entry, i int) (trace, bool) {
 	}
 	t.from, t.ends = at, entries[at].level == levelFatal
 	t.links = []link{{at: at, message: entries[at].text}}
-	if class, _ := classify(entries[at].lower()); class == "" && !t.ends {
+	if class, _ := classify(entries[at].text, entries[at].lower()); class == "" && !t.ends {
 		t.general = "exception" // an error with a stack, which zap adds to every error
 	}
 	return t, true

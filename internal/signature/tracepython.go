@@ -76,6 +76,9 @@ func pythonTrace(entries []entry, i int) (trace, bool) {
 	}
 	t.links = reversed(t.links)
 	t.plain = !vague(t.links[0].typ)
+	if t.links[0].typ == "KeyboardInterrupt" {
+		t.links, t.general = t.links[:1], "" // somebody asked it to end
+	}
 	rest := 0
 	for _, e := range entries[t.to:] {
 		if !isNoise(&e) {
