@@ -9,7 +9,14 @@
 // a status again returns nothing; and that two pods, two containers, or a reused name
 // never share memory.
 //
-// It has no clock and does no I/O.
+// It also tells what keeps a pod from going on: Symptoms of one state of a pod, and Stalls,
+// which follows them from begin to end. Symptoms are read from the pod alone, so that a
+// dump shows what a watch does; each has to last for its grace before it is due for a
+// diagnosis, since every start goes through most of them. An episode that a diagnosis
+// opened ends exactly once, has the same key after a restart of the watcher, and another one
+// when the same pod stalls again.
+//
+// The package has no clock and does no I/O.
 package detect
 
 import (

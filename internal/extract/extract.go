@@ -1,5 +1,10 @@
 // Package extract turns API objects into records and evidence: it knows where in a
 // pod each fact stands, and nothing of what the facts mean.
+//
+// It returns texts as they were written; whoever keeps them redacts them first. Every text and
+// every list is bounded, so that the evidence of a pod that is as large as the API server
+// stores stays small. It writes to no object, and shares parts of them: they must not be
+// written to afterwards either.
 package extract
 
 import (
