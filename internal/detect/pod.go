@@ -204,11 +204,8 @@ func WaitingSum[T string | []byte](reason string, message T) uint32 {
 	if reason != reasonPullBackOff {
 		return fold(Sum64(message))
 	}
-	m := string(message)
-	if i := strings.Index(m, ": ErrImagePull: "); i >= 0 {
-		return fold(Sum64(m[i+len(": ErrImagePull: "):]))
-	}
-	return 0
+	_, failure, _ := strings.Cut(string(message), ": ErrImagePull: ")
+	return fold(Sum64(failure))
 }
 
 // fold makes a checksum shorter; 0 of 0 alone.

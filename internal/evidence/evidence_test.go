@@ -108,8 +108,7 @@ func fields(t *testing.T, typ reflect.Type, path string, above map[reflect.Type]
 	camel := regexp.MustCompile(`^[a-z][a-zA-Z0-9]*$`)
 	var out []string
 	seen := map[string]bool{}
-	for i := range typ.NumField() {
-		f := typ.Field(i)
+	for f := range typ.Fields() {
 		if f.Anonymous {
 			out = append(out, fields(t, f.Type, path, above)...)
 			continue
