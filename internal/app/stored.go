@@ -134,6 +134,23 @@ func withContext(ctx context.Context, r store.Reader, found []pipeline.Finding) 
 	return seen, err
 }
 
+// Remembered returns what a history knows of the containers of findings that were made
+// elsewhere, by the findings' IDs.
+func Remembered(ctx context.Context, r store.Reader, found []pipeline.Finding) map[string]*printer.History {
+	out := make(map[string]*printer.History)
+	for i := range found {
+		rec := &found[i].Record
+		if rec.Stop == nil {
+			continue
+		}
+		// One that the history has not heard of yet is another cluster's, or has just ended.
+		if h, err := storedHistory(ctx, r, rec); err == nil && h != nil && !h.Last.Before(rec.When()) {
+			out[rec.ID] = h
+		}
+	}
+	return out
+}
+
 // storedHistory sums up the newest stops of a container, over all pods of its workload.
 func storedHistory(ctx context.Context, r store.Reader, rec *record.Record) (*printer.History, error) {
 	q := store.Query{Cluster: rec.Cluster, Namespaces: []string{rec.Namespace}, Container: rec.Container, Kind: record.KindStop}

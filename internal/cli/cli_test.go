@@ -10,8 +10,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -162,6 +164,36 @@ type firstRow struct {
 func (w *firstRow) Write(b []byte) (int, error) {
 	w.cancel()
 	return w.text.Write(b)
+}
+
+// TestWatchShowsStalls watches a cluster in which nothing happens but a pod that no node
+// can take.
+func TestWatchShowsStalls(t *testing.T) {
+	server := newRecordedServer(t, filepath.Join("..", "..", "test", "recordings", "pendcpu"))
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	rows := &rowsUntil{want: "unschedulable", cancel: cancel}
+	var errs bytes.Buffer
+	code := Main(ctx, []string{"whyrestart", "watch", "-A", "--server", server.URL}, Streams{In: strings.NewReader(""), Out: rows, Err: &errs})
+	if want := regexp.MustCompile(`s-pendcpu +pod/big +big +unschedulable +confirmed +failure +\S+\+ +insufficient_cpu: `); code != exitDone || !want.MatchString(rows.text.String()) {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, rows.text.String(), errs.String())
+	}
+}
+
+// rowsUntil cancels when a text was written.
+type rowsUntil struct {
+	text   bytes.Buffer
+	want   string
+	cancel func()
+}
+
+func (w *rowsUntil) Write(b []byte) (int, error) {
+	n, err := w.text.Write(b)
+	if strings.Contains(w.text.String(), w.want) {
+		w.cancel()
+	}
+	return n, err
 }
 
 // TestServeOrDemo plays the recording where there is no cluster, and ends well when it

@@ -160,6 +160,9 @@ func (o *explainOptions) find(ctx context.Context, e *environment, what string) 
 		}
 	}
 	seen, err := o.fromCluster(ctx, e, what)
+	if history && err == nil {
+		o.remember(ctx, &seen)
+	}
 	if history && (errors.Is(err, app.ErrNoSubject) || errors.Is(err, errNoCluster)) {
 		if past, perr := o.fromStore(ctx, what); perr == nil {
 			return past, nil
@@ -250,6 +253,17 @@ func (o *explainOptions) fromStore(ctx context.Context, what string) (seen app.S
 	}
 	q.Subject.Container = o.container
 	return app.Stored(ctx, db, q)
+}
+
+// remember adds what the history knows of the containers that were found in the cluster.
+// A history that cannot be read is none: the cluster was asked, and has answered.
+func (o *explainOptions) remember(ctx context.Context, seen *app.Seen) {
+	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.store, ReadOnly: true})
+	if err != nil {
+		return
+	}
+	defer db.Close()
+	seen.History = app.Remembered(ctx, db, seen.Findings)
 }
 
 // stopPrefix is what "-o name" puts before the ID of a stop.
