@@ -228,7 +228,7 @@ func later(a, b *record.Record) bool {
 
 // Restart returns the stop that restart n followed: the one with ordinal n-1.
 func Restart(found []pipeline.Finding, n int) (pipeline.Finding, error) {
-	var seen []string
+	var seen []int
 	var best *pipeline.Finding
 	found = latest(found)
 	for i := range found {
@@ -237,7 +237,7 @@ func Restart(found []pipeline.Finding, n int) (pipeline.Finding, error) {
 			continue
 		}
 		if r.Ordinal != n-1 {
-			seen = append(seen, fmt.Sprint(r.Ordinal+1))
+			seen = append(seen, r.Ordinal+1)
 		} else if best == nil || later(r, &best.Record) {
 			best = &found[i]
 		}
@@ -248,16 +248,38 @@ func Restart(found []pipeline.Finding, n int) (pipeline.Finding, error) {
 	case len(seen) == 0:
 		return pipeline.Finding{}, fmt.Errorf("no stop is known, and so none that restart %d followed", n)
 	}
-	slices.Sort(seen)
-	return pipeline.Finding{}, fmt.Errorf("the stop before restart %d is not known here, but %s; a history that serve keeps has them all", n, strings.Join(slices.Compact(seen), ", "))
+	return pipeline.Finding{}, fmt.Errorf("the stop before restart %d is not known here, but before %s; a history that serve keeps has them all", n, ranges(seen))
+}
+
+// ranges writes numbers as 1, 3-7, 9.
+func ranges(all []int) string {
+	slices.Sort(all)
+	all = slices.Compact(all)
+	var out []string
+	for i := 0; i < len(all); {
+		j := i
+		for j+1 < len(all) && all[j+1] == all[j]+1 {
+			j++
+		}
+		if text := fmt.Sprint(all[i]); j == i {
+			out = append(out, text)
+		} else {
+			out = append(out, fmt.Sprintf("%s-%d", text, all[j]))
+		}
+		i = j + 1
+	}
+	return strings.Join(out, ", ")
 }
 
 // AddLife adds the life of its pod to each finding, as far as the evidence tells it.
 func AddLife(found []pipeline.Finding) {
 	for i := range found {
-		if e := &found[i].Evidence; e.Version != "" {
-			found[i].Record.Life = diagnose.Life(e)
+		e, r := &found[i].Evidence, &found[i].Record
+		if e.Version == "" {
+			r.Diagnosis.Missing = append(slices.Clone(r.Diagnosis.Missing), record.Missing{What: "the pod's life", Why: "no evidence was kept of it"})
+			continue
 		}
+		r.Life = diagnose.Life(e)
 	}
 }
 

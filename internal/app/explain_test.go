@@ -175,11 +175,19 @@ func TestRestart(t *testing.T) {
 			t.Errorf("before restart %d: %s (%v), want %s", n, f.Record.ID, err, want)
 		}
 	}
-	if _, err := Restart(found, 3); err == nil || !strings.Contains(err.Error(), "but 1, 5") {
+	if _, err := Restart(found, 3); err == nil || !strings.Contains(err.Error(), "but before 1, 5") {
 		t.Errorf("before restart 3: %v", err)
 	}
 	if _, err := Restart(found[2:], 1); err == nil {
 		t.Error("a stall is no stop")
+	}
+}
+
+func TestRanges(t *testing.T) {
+	for want, all := range map[string][]int{"": nil, "3": {3}, "1-3, 7, 9-10": {10, 2, 3, 1, 1, 9, 7}} {
+		if got := ranges(all); got != want {
+			t.Errorf("%v: %s, want %s", all, got, want)
+		}
 	}
 }
 
