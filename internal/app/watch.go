@@ -52,11 +52,12 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 	if err != nil {
 		return nil, none, err
 	}
+	var missing []record.Missing
 	if filter != nil {
 		index.Unwatched()
 	} else {
 		// One list of all events is less than one of each pod's.
-		if err := listEvents(ctx, s, index, logger); err != nil {
+		if missing, err = listEvents(ctx, s, index, logger); err != nil {
 			return nil, none, err
 		}
 	}
@@ -81,15 +82,15 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 		return nil, none, fmt.Errorf("list pods: %w", context.Cause(ctx))
 	}
 	off.Finish()
-	return found, Coverage(off, found, nil), nil
+	return found, Coverage(off, found, missing), nil
 }
 
 // listEvents fills an index with the events that the API has. That some cannot be read is no
-// error: the index knows of which, and why.
-func listEvents(ctx context.Context, s Source, index *pipeline.EventIndex, logger *slog.Logger) error {
+// error: it returns which, and why.
+func listEvents(ctx context.Context, s Source, index *pipeline.EventIndex, logger *slog.Logger) ([]record.Missing, error) {
 	watcher, err := newEventWatcher(s, logger)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, eventsWait)
 	defer cancel()
@@ -99,7 +100,9 @@ func listEvents(ctx context.Context, s Source, index *pipeline.EventIndex, logge
 			wanted[scope] = true
 		}
 	}
-	return watcher.Run(ctx, &eventList{EventIndex: index, wanted: wanted, done: cancel})
+	list := &eventList{EventIndex: index, wanted: wanted, done: cancel}
+	err = watcher.Run(ctx, list)
+	return list.missing, err
 }
 
 // eventsWait bounds how long a list of events may take.
@@ -108,13 +111,17 @@ const eventsWait = 30 * time.Second
 // eventList is an event sink that has enough once everything was listed.
 type eventList struct {
 	*pipeline.EventIndex
-	wanted map[string]bool
-	done   func()
+	wanted  map[string]bool
+	missing []record.Missing
+	done    func()
 }
 
 // EventTrouble implements pipeline.EventSink.
 func (l *eventList) EventTrouble(scope string, err error) {
 	l.EventIndex.EventTrouble(scope, err)
+	if err != nil && l.wanted[scope] {
+		l.missing = append(l.missing, record.Missing{What: "events", Why: err.Error()})
+	}
 	delete(l.wanted, scope)
 	if len(l.wanted) == 0 {
 		l.done()

@@ -95,8 +95,10 @@ type Runtime struct {
 	open      map[string]Finding // by ID: waiting for what is collected beside them
 	recents   recents
 	ward      *ward
-	done      []string // those of open that are complete and pending
-	closed    bool
+	// eventTroubles is what was said last of each scope of events.
+	eventTroubles map[string]string
+	done          []string // those of open that are complete and pending
+	closed        bool
 	// unstored is why the last attempt to store failed, nil if it did not.
 	unstored error
 
@@ -137,6 +139,8 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		wake:   make(chan struct{}, 1),
 		stops:  make(chan Finding, queued),
 		late:   make(chan string, queued),
+
+		eventTroubles: make(map[string]string),
 		stalls: make(chan detect.Episode, queued),
 		told:   make(chan struct{}, 1),
 	}

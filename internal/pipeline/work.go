@@ -271,8 +271,20 @@ func (r *Runtime) EventTrouble(scope string, err error) {
 	if r.opts.EventIndex != nil {
 		r.opts.EventIndex.EventTrouble(scope, err)
 	}
+	said := ""
 	if err != nil {
+		said = err.Error()
+	}
+	r.mu.Lock()
+	news := r.eventTroubles[scope] != said
+	r.eventTroubles[scope] = said
+	r.mu.Unlock()
+	switch {
+	case !news:
+	case err != nil:
 		r.opts.Logger.Warn("cannot watch events; they are read one by one for what stops", "scope", scope, "err", err)
+	default:
+		r.opts.Logger.Info("watching events", "scope", scope)
 	}
 }
 
