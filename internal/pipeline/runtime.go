@@ -141,8 +141,8 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		late:   make(chan string, queued),
 
 		eventTroubles: make(map[string]string),
-		stalls: make(chan detect.Episode, queued),
-		told:   make(chan struct{}, 1),
+		stalls:        make(chan detect.Episode, queued),
+		told:          make(chan struct{}, 1),
 	}
 	r.collector = newCollector(r.engine, o.Readers, o.Now)
 	r.collector.read = o.Meter.Read
