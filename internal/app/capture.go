@@ -51,17 +51,18 @@ func Capture(ctx context.Context, o CaptureOptions, w io.Writer) (Captured, erro
 	if err != nil {
 		return Captured{}, err
 	}
-	options := kube.SnapshotOptions{Namespaces: o.Namespaces, ExcludeNamespaces: o.ExcludeNamespaces}
-	if !o.Logs {
-		options.MaxLogs = -1
-	}
-	snap, err := cluster.Snapshot(ctx, options)
+	snap, err := cluster.Snapshot(ctx, kube.SnapshotOptions{Namespaces: o.Namespaces, ExcludeNamespaces: o.ExcludeNamespaces})
 	if err != nil {
 		return Captured{}, fmt.Errorf("read the cluster: %w", err)
 	}
 	contents := contentsOf(snap)
 	if o.Subject != nil || !selector.Empty() {
 		if contents, err = around(contents, o.Subject, selector); err != nil {
+			return Captured{}, err
+		}
+	}
+	if o.Logs {
+		if err := addLogs(ctx, cluster, &contents); err != nil {
 			return Captured{}, err
 		}
 	}
@@ -76,10 +77,26 @@ func contentsOf(s *kube.Snapshot) dump.Contents {
 	for _, obj := range s.Objects {
 		c.Objects = append(c.Objects, obj)
 	}
-	for _, l := range s.Logs {
+	return c
+}
+
+// addLogs reads the logs of the pods that are left.
+func addLogs(ctx context.Context, cluster *kube.Cluster, c *dump.Contents) error {
+	var pods []*corev1.Pod
+	for _, obj := range c.Objects {
+		if pod, ok := obj.(*corev1.Pod); ok {
+			pods = append(pods, pod)
+		}
+	}
+	logs, missing, err := cluster.ContainerLogs(ctx, pods, 0, 0)
+	if err != nil {
+		return fmt.Errorf("read logs: %w", err)
+	}
+	for _, l := range logs {
 		c.Logs = append(c.Logs, dump.ContainerLog(l))
 	}
-	return c
+	c.Missing = append(c.Missing, missing...)
+	return nil
 }
 
 func countOf(c dump.Contents) Captured {
@@ -112,7 +129,7 @@ func around(all dump.Contents, s *Subject, selector labels.Selector) (dump.Conte
 	family := familyOf(all.Objects)
 	kept := make(map[types.UID]bool)
 	type named struct{ namespace, name string }
-	pods, claims := make(map[named]bool), make(map[named]bool)
+	claims := make(map[named]bool)
 	namespaces := make(map[string]bool)
 	for _, obj := range all.Objects {
 		pod, ok := obj.(*corev1.Pod)
@@ -120,7 +137,6 @@ func around(all dump.Contents, s *Subject, selector labels.Selector) (dump.Conte
 			continue
 		}
 		kept[pod.UID] = true
-		pods[named{pod.Namespace, pod.Name}] = true
 		namespaces[pod.Namespace] = true
 		for _, c := range family.above(pod) {
 			kept[c.GetUID()] = true
@@ -169,11 +185,6 @@ func around(all dump.Contents, s *Subject, selector labels.Selector) (dump.Conte
 	for _, obj := range all.Objects {
 		if ev, ok := obj.(*corev1.Event); ok && kept[ev.InvolvedObject.UID] {
 			out.Objects = append(out.Objects, ev)
-		}
-	}
-	for _, l := range all.Logs {
-		if pods[named{l.Namespace, l.Pod}] {
-			out.Logs = append(out.Logs, l)
 		}
 	}
 	return out, nil

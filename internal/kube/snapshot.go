@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// defaultSnapshotObjects bounds the objects of one kind, defaultSnapshotLogs the logs.
+	// defaultSnapshotObjects bounds the objects of one kind, the others the logs.
 	defaultSnapshotObjects = 20_000
 	defaultSnapshotLogs    = 200
 	defaultSnapshotLines   = 200
@@ -38,8 +38,6 @@ type SnapshotOptions struct {
 	Namespaces, ExcludeNamespaces []string
 	// MaxObjects bounds the objects of one kind that are read of one scope: 20,000.
 	MaxObjects int
-	// MaxLogs bounds the logs that are read: 200; negative for none. LogLines bounds each: 200.
-	MaxLogs, LogLines int
 }
 
 // Snapshot is the present state of some namespaces and of all nodes, as whoever explains
@@ -47,7 +45,6 @@ type SnapshotOptions struct {
 type Snapshot struct {
 	// Objects are pods, events, nodes, namespaces, claims and controllers, kind by kind.
 	Objects []Object
-	Logs    []ContainerLog
 	// Missing says what could not be read.
 	Missing []record.Missing
 }
@@ -61,28 +58,22 @@ type ContainerLog struct {
 	Missing                   string
 }
 
-// Snapshot reads the present state in bounded pages, and the logs of containers that
-// ended or are not ready. It fails where pods cannot be read; what else cannot is named.
+// Snapshot reads the present state in bounded pages. It fails where pods cannot be read;
+// what else cannot is named.
 func (c *Cluster) Snapshot(ctx context.Context, o SnapshotOptions) (*Snapshot, error) {
 	namespaces, exclude, err := selectNamespaces(o.Namespaces, o.ExcludeNamespaces)
 	if err != nil {
 		return nil, err
 	}
-	r := &snapshotReader{
-		Cluster: c, limit: cmp.Or(o.MaxObjects, defaultSnapshotObjects), out: new(Snapshot),
-		logs: &Logs{client: c.core, host: c.host, tailLines: cmp.Or(o.LogLines, defaultSnapshotLines), limitBytes: maxLogBytes, timeout: clusterTimeout},
-	}
+	r := &snapshotReader{Cluster: c, limit: cmp.Or(o.MaxObjects, defaultSnapshotObjects), out: new(Snapshot)}
 	all := namespaces[0] == metav1.NamespaceAll
 	if err := r.cluster(ctx, all, namespaces, exclude); err != nil {
 		return nil, err
 	}
-	var pods []*corev1.Pod
 	for _, ns := range namespaces {
-		these, err := r.namespace(ctx, ns, exclude)
-		if err != nil {
+		if err := r.namespace(ctx, ns, exclude); err != nil {
 			return nil, err
 		}
-		pods = append(pods, these...)
 	}
 	if !all && !slices.Contains(namespaces, metav1.NamespaceDefault) {
 		q := r.query(c.core, "events", metav1.NamespaceDefault)
@@ -91,17 +82,13 @@ func (c *Cluster) Snapshot(ctx context.Context, o SnapshotOptions) (*Snapshot, e
 			return nil, err
 		}
 	}
-	if o.MaxLogs >= 0 {
-		r.readLogs(ctx, pods, cmp.Or(o.MaxLogs, defaultSnapshotLogs))
-	}
-	return r.out, ctx.Err()
+	return r.out, nil
 }
 
 // snapshotReader gathers a Snapshot.
 type snapshotReader struct {
 	*Cluster
 	limit int
-	logs  *Logs
 	out   *Snapshot
 }
 
@@ -159,7 +146,7 @@ func (r *snapshotReader) cluster(ctx context.Context, all bool, namespaces, excl
 }
 
 // namespace reads what is in one namespace or, where its name is empty, in all but some of them.
-func (r *snapshotReader) namespace(ctx context.Context, namespace string, exclude []string) ([]*corev1.Pod, error) {
+func (r *snapshotReader) namespace(ctx context.Context, namespace string, exclude []string) error {
 	q := func(client rest.Interface, resource string) query {
 		q := r.query(client, resource, namespace)
 		if namespace == metav1.NamespaceAll {
@@ -170,7 +157,7 @@ func (r *snapshotReader) namespace(ctx context.Context, namespace string, exclud
 	pods, err := readAll(ctx, q(r.core, "pods"), r.limit, func(l *corev1.PodList) []corev1.Pod { return l.Items })
 	if err != nil {
 		if !errors.Is(err, errTooMany) {
-			return nil, err
+			return err
 		}
 		r.miss("pods", err)
 	}
@@ -212,43 +199,49 @@ func (r *snapshotReader) namespace(ctx context.Context, namespace string, exclud
 		},
 	} {
 		if err := read(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return pods, nil
+	return nil
 }
 
-// readLogs reads the logs that tell of a problem, up to a number of them.
-func (r *snapshotReader) readLogs(ctx context.Context, pods []*corev1.Pod, most int) {
+// ContainerLogs reads the ends of the logs that tell of a problem: of containers of these
+// pods that ended or are not ready. It reads at most so many, 200 where most is 0, and of each
+// at most so many lines, 200 where lines is 0; it is not an error that one cannot be read.
+func (c *Cluster) ContainerLogs(ctx context.Context, pods []*corev1.Pod, most, lines int) ([]ContainerLog, []record.Missing, error) {
+	most = cmp.Or(most, defaultSnapshotLogs)
+	logs := &Logs{client: c.core, host: c.host, tailLines: cmp.Or(lines, defaultSnapshotLines), limitBytes: maxLogBytes, timeout: clusterTimeout}
+	var out []ContainerLog
 	left := 0
 	for _, p := range pods {
 		for _, log := range wantedLogs(p) {
-			switch {
-			case ctx.Err() != nil:
-				return
-			case len(r.out.Logs) >= most:
+			if len(out) >= most {
 				left++
 				continue
 			}
-			request := pipeline.LogRequest{Namespace: log.Namespace, Pod: log.Pod, Container: log.Container}
-			lines, _, err := r.readLog(ctx, request, log.Previous)
-			if err != nil {
-				log.Missing = missing(err)
+			log.Lines, log.Missing = logs.end(ctx, log)
+			if ctx.Err() != nil {
+				return out, nil, ctx.Err()
 			}
-			kept, _ := clip(lines, r.logs.tailLines, r.logs.limitBytes)
-			log.Lines = kept
-			r.out.Logs = append(r.out.Logs, log)
+			out = append(out, log)
 		}
 	}
 	if left > 0 {
-		r.out.Missing = append(r.out.Missing, record.Missing{What: "logs", Why: fmt.Sprintf("%d more were not read", left)})
+		return out, []record.Missing{{What: "logs", Why: fmt.Sprintf("%d more were not read", left)}}, nil
 	}
+	return out, nil, nil
 }
 
-func (r *snapshotReader) readLog(ctx context.Context, request pipeline.LogRequest, previous bool) ([]line, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.logs.timeout)
+// end returns the end of a log, whose instance it may be, or why there is none.
+func (l *Logs) end(ctx context.Context, of ContainerLog) (texts []string, why string) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	return r.logs.read(ctx, request, previous)
+	lines, _, err := l.read(ctx, pipeline.LogRequest{Namespace: of.Namespace, Pod: of.Pod, Container: of.Container}, of.Previous)
+	if err != nil {
+		return nil, missing(err)
+	}
+	texts, _ = clip(lines, l.tailLines, l.limitBytes)
+	return texts, ""
 }
 
 // wantedLogs returns the logs of a pod's containers that ended or are not ready.

@@ -20,9 +20,6 @@ func summarize(s *Snapshot) []string {
 	for _, o := range s.Objects {
 		out = append(out, strings.Trim(fmt.Sprintf("%T %s/%s", o, o.GetNamespace(), o.GetName()), "*"))
 	}
-	for _, l := range s.Logs {
-		out = append(out, fmt.Sprintf("log %s/%s/%s previous=%v %q %s", l.Namespace, l.Pod, l.Container, l.Previous, l.Lines, l.Missing))
-	}
 	return out
 }
 
@@ -64,7 +61,6 @@ func answerLogs(s *objectServer, w http.ResponseWriter, r *http.Request) bool {
 
 func TestSnapshot(t *testing.T) {
 	server := snapshotServer(t)
-	server.answer(func(w http.ResponseWriter, r *http.Request) bool { return answerLogs(server, w, r) })
 	for _, tt := range []struct {
 		name string
 		o    SnapshotOptions
@@ -73,10 +69,8 @@ func TestSnapshot(t *testing.T) {
 		{"a namespace", SnapshotOptions{Namespaces: []string{"shop"}}, []string{
 			"v1.Node /node-1", "v1.Namespace /shop", "v1.Pod shop/crashing", "v1.Pod shop/well", "v1.Event shop/e", "v1.PersistentVolumeClaim shop/data",
 			"v1.Deployment shop/web", "v1.ReplicaSet shop/web-1", "v1.StatefulSet shop/db", "v1.DaemonSet shop/agent", "v1.Job shop/job", "v1.CronJob shop/cron", "v1.Event default/n",
-			`log shop/crashing/api previous=true ["last words of api"] `,
-			`log shop/crashing/api previous=false [] forbidden: pods is forbidden: User "dev" cannot get resource "pods" in API group "" in the namespace "shop"`,
 		}},
-		{"all but one, without logs", SnapshotOptions{ExcludeNamespaces: []string{"test"}, MaxLogs: -1}, []string{
+		{"all but one", SnapshotOptions{ExcludeNamespaces: []string{"test"}}, []string{
 			"v1.Node /node-1", "v1.Namespace /shop", "v1.Pod shop/crashing", "v1.Pod shop/well", "v1.Event default/n", "v1.Event default/p", "v1.Event shop/e", "v1.PersistentVolumeClaim shop/data",
 			"v1.Deployment shop/web", "v1.ReplicaSet shop/web-1", "v1.StatefulSet shop/db", "v1.DaemonSet shop/agent", "v1.Job shop/job", "v1.CronJob shop/cron",
 		}},
@@ -99,9 +93,9 @@ func TestSnapshotRefused(t *testing.T) {
 			server.status(w, r, forbidden("list"))
 			return true
 		}
-		return answerLogs(server, w, r)
+		return false
 	})
-	got, err := newCluster(t, server.config()).Snapshot(t.Context(), SnapshotOptions{Namespaces: []string{"shop", "test"}, MaxLogs: 3})
+	got, err := newCluster(t, server.config()).Snapshot(t.Context(), SnapshotOptions{Namespaces: []string{"shop", "test"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,14 +103,46 @@ func TestSnapshotRefused(t *testing.T) {
 	want := []record.Missing{
 		{What: "nodes", Why: why}, {What: "jobs of shop", Why: why}, {What: "cronjobs of shop", Why: why},
 		{What: "jobs of test", Why: why}, {What: "cronjobs of test", Why: why}, {What: "events of default (nodes)", Why: why},
-		{What: "logs", Why: "1 more were not read"},
 	}
-	if d := cmp.Diff(want, got.Missing); d != "" || len(got.Objects) != 18 || len(got.Logs) != 3 {
-		t.Errorf("%d objects and %d logs; missing (-want +got):\n%s", len(got.Objects), len(got.Logs), d)
+	if d := cmp.Diff(want, got.Missing); d != "" || len(got.Objects) != 18 {
+		t.Errorf("%d objects; missing (-want +got):\n%s", len(got.Objects), d)
 	}
 	server.refuse("/api/v1/namespaces/shop/pods")
 	if _, err := newCluster(t, server.config()).Snapshot(t.Context(), SnapshotOptions{Namespaces: []string{"shop"}}); problemOf(err) != Forbidden {
 		t.Errorf("without pods: %v", err)
+	}
+}
+
+// Of each pod the logs are read that tell of a problem, up to a number.
+func TestContainerLogs(t *testing.T) {
+	server := snapshotServer(t)
+	server.answer(func(w http.ResponseWriter, r *http.Request) bool { return answerLogs(server, w, r) })
+	c := newCluster(t, server.config())
+	var pods []*corev1.Pod
+	for _, ns := range []string{"shop", "test"} {
+		for _, name := range []string{"well", "crashing"} {
+			p, err := c.Pod(t.Context(), ns, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pods = append(pods, p)
+		}
+	}
+	got, left, err := c.ContainerLogs(t.Context(), pods, 3, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := `forbidden: pods is forbidden: User "dev" cannot get resource "pods" in API group "" in the namespace "shop"`
+	want := []ContainerLog{
+		{Namespace: "shop", Pod: "crashing", Container: "api", Previous: true, Lines: []string{"last words of api"}},
+		{Namespace: "shop", Pod: "crashing", Container: "api", Missing: refused},
+		{Namespace: "test", Pod: "crashing", Container: "api", Previous: true, Lines: []string{"last words of api"}},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("logs (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]record.Missing{{What: "logs", Why: "1 more were not read"}}, left); d != "" {
+		t.Errorf("missing (-want +got):\n%s", d)
 	}
 }
 
