@@ -305,6 +305,13 @@ func undecided(e *evidence.Evidence) *answer {
 	a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
 	a.alternatives = nil
 	a.missing = []record.Missing{{What: "reason of the kill", Why: "the Killing event names none, and the pod is neither being deleted nor evicted"}}
+	if p := &e.Pod; p.Phase == "Failed" && p.Reason != "" {
+		// Such as NodeAffinity: a restarted kubelet refuses a pod that it had admitted before.
+		a.summary = fmt.Sprintf("The kubelet stopped the container, which ended with exit code %d, and gives the pod's reason as %s.", e.Stop.ExitCode, oneLine(p.Reason))
+		ev := statusEvidence(e)
+		a.evidence = append(a.evidence, ev("status.reason", p.Reason), ev("status.message", p.Message))
+		a.missing[0].Why = "no rule knows the reason that the pod's status gives"
+	}
 	return a
 }
 

@@ -68,6 +68,9 @@ func postStartHook(e *evidence.Evidence) *answer {
 	if a.evidence == nil {
 		return nil
 	}
+	if e.Container.WaitingMessage == "" || e.Container.WaitingReason != "PostStartHookError" {
+		a.missing = []record.Missing{{What: "what the hook got", Why: "it stands in the waiting message alone, which was replaced since; the events do not have it"}}
+	}
 	a.evidence = append(a.evidence, exitEvidence(e)...)
 	return a
 }

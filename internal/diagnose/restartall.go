@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -17,7 +18,10 @@ import (
 func restartedWithAll(e *evidence.Evidence) *answer {
 	k := killing(e)
 	byEvent := k != nil && k.event.Message == "killing"
-	if e.Stop.Reason != "RestartingAllContainers" && !byEvent {
+	c, ended, last := ruleSource(e)
+	began := restartingAll(e)
+	byCondition := k == nil && began != nil && c != nil && matchingAll(e) == nil
+	if e.Stop.Reason != "RestartingAllContainers" && !byEvent && !byCondition {
 		return nil
 	}
 	a := &answer{
@@ -29,8 +33,17 @@ func restartedWithAll(e *evidence.Evidence) *answer {
 	if byEvent {
 		a.evidence = append(a.evidence, eventEvidence(e, k))
 	}
+	if byCondition {
+		q := statusEvidence(e)("status.conditions[AllContainersRestarting].status", began.Status)
+		q.Time = began.Time
+		a.evidence = append(a.evidence, q)
+		if e.Stop.Reason != "RestartingAllContainers" {
+			a.confidence = record.Likely
+			a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "no Killing event of this container is there, and it may have ended by itself at that time"}}
+		}
+	}
 	a.evidence = append(a.evidence, exitEvidence(e)...)
-	if c, ended, last := ruleSource(e); c != nil {
+	if c != nil {
 		a.summary = fmt.Sprintf("Container %s ended with exit code %d, for which its restart rule restarts all containers of the pod", c.Name, ended.ExitCode)
 		q := statusEvidence(e)(endedPath(c, last)+".exitCode", strconv.Itoa(int(ended.ExitCode)))
 		q.Time = ended.FinishedAt
@@ -54,6 +67,25 @@ func restartedWithAll(e *evidence.Evidence) *answer {
 // hasRestartAll tells that one of the container's own rules restarts all.
 func hasRestartAll(c *evidence.Container) bool {
 	return slices.ContainsFunc(c.RestartRules, func(r evidence.RestartRule) bool { return r.Action == restartAll })
+}
+
+// restartingAll returns the condition by which the kubelet says that it restarts all
+// containers, where that began at this instance's end; nil otherwise.
+func restartingAll(e *evidence.Evidence) *evidence.Condition {
+	c, f := condition(e.Pod.Conditions, "AllContainersRestarting"), e.Stop.FinishedAt
+	if c == nil || c.Status != "True" || c.Time.IsZero() || f.IsZero() || f.Before(c.Time.Add(-skew)) || f.After(c.Time.Add(10*time.Second)) {
+		return nil
+	}
+	return c
+}
+
+// matchingAll returns the container's own rule that restarts all for its exit code; nil
+// where it has none.
+func matchingAll(e *evidence.Evidence) *evidence.RestartRule {
+	if r := matchingRule(&e.Container, e.Stop.ExitCode); r != nil && r.Action == restartAll {
+		return r
+	}
+	return nil
 }
 
 // ruleSource returns the container whose exit made the kubelet restart all, with that

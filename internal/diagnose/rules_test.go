@@ -224,6 +224,12 @@ func TestKubeletKills(t *testing.T) {
 	const lifecycle, disruption, failure, confirmed, likely, unknown = record.Lifecycle, record.Disruption, record.Failure, record.Confirmed, record.Likely, record.Unknown
 	probed := liveness(httpGet("GET :8080/healthz"))
 	hooked := func(e *evidence.Evidence) { e.Container.PostStart = &evidence.Hook{Kind: "exec", Target: "warm-up"} }
+	ruled := evidence.Container{Name: "worker", Type: record.App, RestartRules: []evidence.RestartRule{{Action: restartAll, Operator: "In", ExitCodes: []int32{88}}}, LastEnded: &evidence.Ended{ExitCode: 88, FinishedAt: at(58)}}
+	restarting := func(second int) change {
+		return func(e *evidence.Evidence) {
+			e.Pod.Conditions = append(e.Pod.Conditions, evidence.Condition{Type: "AllContainersRestarting", Status: "True", Time: at(second)})
+		}
+	}
 	hookMessage := waitsFor("PostStartHookError", `Exec lifecycle hook ([warm-up]) for Container "api" in Pod "api-1_shop(u1)" failed - error: command 'warm-up' exited with 9: , message: "the cache is cold\n"`)
 	runRulings(t, []ruling{
 		{"a repeated kill, at its last time", exited(2, "Error", repeated("Killing", failedLiveness, at(-300), at(59), 4)), verdict{"liveness_probe", "", failure, confirmed}, "", ""},
@@ -252,6 +258,11 @@ func TestKubeletKills(t *testing.T) {
 		{"a state that the runtime does not know", exited(137, "Error", event("Killing", `Container is in "UNKNOWN" state, try killing it before restart`, at(58))), verdict{"status_unknown", "", failure, likely}, "", "SIGKILL"},
 		{"an old kubelet's changed definition", exited(143, "Error", event("Killing", "Container api definition changed, will be restarted", at(30)), calm, func(e *evidence.Evidence) { e.Node.KubeletVersion = "v1.30.2" }), verdict{"definition_changed", "", lifecycle, confirmed}, "upgraded themselves", ""},
 		{"a new kubelet's changed definition", exited(143, "Error", event("Killing", "Container api definition changed, will be restarted", at(30)), calm), verdict{"definition_changed", "", lifecycle, confirmed}, "", "upgraded"},
+		{"stopped for a reason of the pod", exited(143, "Error", event("Killing", stopping, at(58)), failedPod("NodeAffinity", "Pod was rejected: Predicate NodeAffinity failed")), verdict{"unknown", "", failure, unknown}, "Predicate NodeAffinity failed", ""},
+		{"all are restarted, by the condition", exited(137, "Error", beside(ruled), restarting(58)), verdict{"restart_all_containers", "", lifecycle, likely}, "AllContainersRestarting|Container worker", ""},
+		{"all are restarted, and this one began it", exited(88, "Error", rules("RestartAllContainers", "In", 88), beside(ruled), restarting(58)), verdict{"app_exit", "", failure, likely}, "", "AllContainersRestarting"},
+		{"all were restarted long before", exited(137, "Error", beside(ruled), restarting(5)), verdict{"sigkill_unattributed", "", failure, unknown}, "", ""},
+		{"all are restarted, by nobody's rule", exited(137, "Error", restarting(58)), verdict{"sigkill_unattributed", "", failure, unknown}, "", ""},
 		{"stopped for what nobody says", exited(0, "Completed", policyIs("Never"), event("Killing", stopping, at(58))), verdict{"unknown", "", failure, unknown}, "why it did, neither", "completed"},
 		{"out of memory, and stopped for what nobody says", exited(137, "OOMKilled", event("Killing", stopping, at(58))), verdict{"oom_killed", "level_unknown", failure, likely}, stopping, ""},
 	})
