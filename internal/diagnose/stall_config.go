@@ -52,6 +52,7 @@ func starting(text string) bool {
 // config classes the text of a container's configuration error.
 func (a *stallAnswer) config(e *evidence.Evidence, text string) *stallAnswer {
 	c := &e.Container
+	a.ruledOut = []record.Alternative{{Cause: "image_pull_failed", Why: "the kubelet puts the configuration together after it has got the image"}}
 	switch {
 	case objectNotFound.MatchString(text):
 		m := objectNotFound.FindStringSubmatch(text)

@@ -81,6 +81,12 @@ func pullStall(e *evidence.Evidence, a *stallAnswer) *stallAnswer {
 	a.cause, a.detail, a.confidence = p.cause, p.detail, p.confidence
 	a.alternatives = p.alternatives
 	a.summary = pullSummary(c.Image, text, p)
+	if answered(p) {
+		a.ruledOut = append(a.ruledOut, record.Alternative{Cause: "image_registry_unreachable", Why: "the registry answered"})
+	}
+	if p.cause == "image_platform_mismatch" {
+		a.ruledOut = append(a.ruledOut, record.Alternative{Cause: "image_not_found", Why: "the registry has the name, for other platforms"})
+	}
 	switch p.cause {
 	case "image_not_found", "image_platform_mismatch":
 		a.next = editImage(e, "Compare the name, the tag and the platform with what the registry has; then correct the image")
@@ -182,6 +188,17 @@ func classifyPull(text, image string) pull {
 		return pull{cause: "image_not_found", confidence: record.Confirmed}
 	}
 	return pull{cause: "image_pull_failed", confidence: record.Confirmed}
+}
+
+// answered tells a failure that the registry itself told of.
+func answered(p pull) bool {
+	switch p.cause {
+	case "image_not_found", "image_pull_auth", "image_platform_mismatch":
+		return true
+	case "image_rate_limited":
+		return p.detail == ""
+	}
+	return strings.HasPrefix(p.detail, "http_")
 }
 
 // pullClass is a cause and the texts that prove it, in lower case.

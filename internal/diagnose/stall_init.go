@@ -61,7 +61,9 @@ func initRuns(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 			step(e, "See what the init container is doing", "logs", e.Pod.Name, "-c", c.Name),
 		},
 	}
-	if c.RestartCount > 0 {
+	if c.RestartCount == 0 {
+		a.ruledOut = []record.Alternative{{Cause: "app_exit", Why: "it has not ended once"}}
+	} else {
 		a.summary = fmt.Sprintf("The init container %s has run%s and has not ended, after it was restarted %s; no container after it is started before it does.",
 			c.Name, forHow(e, c.RunningSince), count(c.RestartCount, "time", "times"))
 		a.evidence = append(a.evidence, statusEvidence(e)(containerPath(c)+".restartCount", fmt.Sprint(c.RestartCount)))

@@ -177,6 +177,11 @@ func checkStall(t *testing.T, e *evidence.Evidence) {
 	case f.Category == "":
 		bad = "no category"
 	}
+	for _, r := range d.RuledOut {
+		if r.Why == "" || r.Cause == d.Cause || slices.ContainsFunc(d.Alternatives, func(a record.Alternative) bool { return a.Cause == r.Cause }) {
+			bad = "ruled out, and possible: " + r.Cause
+		}
+	}
 	for _, q := range d.Evidence {
 		if q.Source == "" || q.Object == "" || q.Field == "" && q.Source != "event" || q.Value == "" {
 			bad = "evidence that quotes nothing"

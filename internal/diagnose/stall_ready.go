@@ -107,10 +107,15 @@ func readinessProbe(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 			step(e, "See the probe and how it fails", "describe", "pod", e.Pod.Name),
 		},
 	}
+	if e.Node != nil && troubleOfNode(e) == nil {
+		a.ruledOut = []record.Alternative{{Cause: "node_lost", Why: "its node reports, and is ready"}}
+	}
 	ev := unhealthyNow(e, c, "Readiness")
 	if ev == nil {
 		a.missing = []record.Missing{lostEvents(e, "an event Unhealthy of the readiness probe")}
-		a.alternatives = []record.Alternative{{Cause: "node_lost", Why: "how the probe fails was not seen; the kubelet may not report"}}
+		if a.ruledOut == nil {
+			a.alternatives = []record.Alternative{{Cause: "node_lost", Why: "how the probe fails was not seen; the kubelet may not report"}}
+		}
 		return a
 	}
 	a.confidence = record.Confirmed

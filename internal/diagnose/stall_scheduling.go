@@ -46,13 +46,14 @@ func unscheduled(e *evidence.Evidence) *stallAnswer {
 	default:
 		return notScheduled(e, c)
 	}
-	if scalesUp(e) != nil || e.Pod.NominatedNode != "" && young(e, preemptTime) {
+	f := parseFitError(message)
+	if scalesUp(e) != nil || young(e, preemptTime) && (e.Pod.NominatedNode != "" || f.preempts()) {
 		return nil
 	}
 	if e.Pod.NominatedNode != "" {
 		from = append(from, statusEvidence(e)("status.nominatedNodeName", e.Pod.NominatedNode))
 	}
-	if f := parseFitError(message); f.parsed {
+	if f.parsed {
 		return unfit(e, f, from)
 	}
 	return schedulerError(e, message, from)

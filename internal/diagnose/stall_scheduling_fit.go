@@ -50,6 +50,9 @@ func unfit(e *evidence.Evidence, f fitError, from []record.Evidence) *stallAnswe
 	case f.nodes == 1:
 		a.summary = fmt.Sprintf("The only node cannot take the pod: %s.", strings.Join(parts, "; "))
 	}
+	if barriers[0].kind == ofCapacity && f.outranked() {
+		a.summary = strings.TrimSuffix(a.summary, ".") + "; no pod of a lower priority could make room."
+	}
 	if f.cut {
 		a.missing = append(a.missing, record.Missing{What: "the whole of the scheduler's message", Why: "the event is cut at 1024 bytes"})
 	}

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -60,6 +61,20 @@ func parseFitError(message string) fitError {
 	}
 	f.preemption = splitReasons(preemption)
 	return f
+}
+
+// preempts tells that other pods were preempted for this one, and are not gone yet.
+func (f *fitError) preempts() bool {
+	return slices.ContainsFunc(f.preemption, func(r fitReason) bool {
+		return strings.Contains(r.text, "terminating pod on the nominated node")
+	})
+}
+
+// outranked tells that on some node other pods are in the way, and none of them has a lower priority.
+func (f *fitError) outranked() bool {
+	return slices.ContainsFunc(f.preemption, func(r fitReason) bool {
+		return strings.Contains(r.text, "No preemption victims found")
+	})
 }
 
 // splitReasons splits "2 reason, 1 other reason." Commas within a reason do not split:

@@ -240,6 +240,8 @@ func TestUnscheduled(t *testing.T) {
 		{"truth 47: the scheduler waits for the first volume", stalling(evidence.Unscheduled, ignored, claims(evidence.Claim{Name: "data", Phase: "Pending", Events: []evidence.Event{{Reason: "ExternalProvisioning", Message: "Waiting for a volume to be created", Last: at(20)}}}), changed(func(e *evidence.Evidence) { e.AsOf = at(60) })), nothing},
 		{"the provisioner says that it fails", stalling(evidence.Unscheduled, ignored, claims(evidence.Claim{Name: "data", Phase: "Pending", Events: []evidence.Event{{Reason: "ProvisioningFailed", Message: "no quota", Last: at(20)}}}), asOfAt(60)), likely("unschedulable", "pvc_unbound")},
 		{"preempting", stalling(evidence.Unscheduled, unfound("0/1 nodes are available: 1 Insufficient cpu."), changed(func(e *evidence.Evidence) { e.Pod.NominatedNode = "n1" }), asOfAt(60)), nothing},
+		{"preempting, by the message", stalling(evidence.Unscheduled, unfound("0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to a terminating pod on the nominated node."), asOfAt(60)), nothing},
+		{"preempting for too long", stalling(evidence.Unscheduled, unfound("0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to a terminating pod on the nominated node.")), unfit("insufficient_cpu")},
 		{"for longer than it waits", stalling(evidence.Unscheduled, ignored, claims(evidence.Claim{Name: "data", Phase: "Pending", Events: []evidence.Event{{Reason: "ExternalProvisioning", Message: "Waiting for a volume to be created", Last: at(20)}}}), changed(func(e *evidence.Evidence) { e.AsOf = at(900) })), likely("unschedulable", "pvc_unbound")},
 	}...)
 	runStalls(t, cases)
@@ -261,6 +263,11 @@ func TestUnscheduledSummary(t *testing.T) {
 			"would fit on an empty node",
 			stalling(evidence.Unscheduled, unfound("0/3 nodes are available: 3 Insufficient memory."), fits("memory", 2<<30*1000, 512<<20*1000, 16<<30*1000)),
 			"None of the 3 nodes can take the pod: all have too little memory (asked for 2Gi, the largest free amount is 512Mi on node n1; the largest node has 16Gi for pods).",
+		},
+		{
+			"nobody could make room",
+			stalling(evidence.Unscheduled, unfound("0/1 nodes are available: 1 Too many pods. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.")),
+			"The only node cannot take the pod: it has as many pods as it takes already; no pod of a lower priority could make room.",
 		},
 		{
 			"there is room by now",

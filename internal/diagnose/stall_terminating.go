@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,9 +79,12 @@ func stuckFinalizer(e *evidence.Evidence, a *stallAnswer, overdue string) *stall
 	f := e.Pod.Finalizers
 	a.detail = f[0]
 	a.evidence = append(a.evidence, quoteFinalizers(e)...)
-	a.summary = fmt.Sprintf("The pod was deleted and its containers have ended, and %s %s %s it in the API%s: the controller that set %s has not removed %s.",
+	a.summary = fmt.Sprintf("The pod was deleted and none of its containers runs, and %s %s %s it in the API%s: the controller that set %s has not removed %s.",
 		either(len(f) == 1, "the finalizer", "the finalizers"), strings.Join(f, ", "), either(len(f) == 1, "keeps", "keep"), overdue,
 		either(len(f) == 1, "it", "them"), either(len(f) == 1, "it", "them"))
+	if slices.ContainsFunc(e.Others, func(c evidence.Container) bool { return c.Ended != nil }) {
+		a.ruledOut = []record.Alternative{{Cause: "node_lost", Why: "its node has reported that the containers ended"}}
+	}
 	a.next = []record.NextStep{
 		step(e, "Find the controller that the finalizer belongs to, and see why it does not finish", "get", "pod", e.Pod.Name, "-o", "jsonpath={.metadata.finalizers}"),
 		step(e, "Only if that controller is gone for good: remove the finalizer by hand, which skips what it was to do", "edit", "pod", e.Pod.Name),
