@@ -232,7 +232,9 @@ const stallPatience = 160 * time.Second
 // The truths of a scenario that has failed already prove nothing.
 func (s *space) compare(claims []claim) {
 	s.t.Helper()
-	patience := 20 * time.Second
+	// The kubelet writes its events one after the other: on a busy machine the one that
+	// tells why comes a minute after the stop.
+	patience := 90 * time.Second
 	for _, c := range claims {
 		if c.stall && !c.optional {
 			patience = stallPatience

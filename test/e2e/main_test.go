@@ -16,7 +16,7 @@ import (
 
 // atOnce is how many scenarios run side by side: enough to keep one node busy while
 // most of them wait for back-offs, few enough that the kubelet stays responsive.
-const atOnce = 48
+const atOnce = 36
 
 // theSuite is what all tests of the package share; TestMain sets it.
 var theSuite *suite

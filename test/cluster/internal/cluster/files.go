@@ -82,6 +82,8 @@ serializeImagePulls: false
 registryPullQPS: 0
 kubeAPIQPS: 100
 kubeAPIBurst: 200
+# Many pods that crash every second make many events; they are not to wait for minutes.
+eventRecordQPS: 0
 # A container that fails starts again after a second, not after up to five
 # minutes.
 featureGates: {KubeletCrashLoopBackOffMax: true}
