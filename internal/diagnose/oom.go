@@ -34,6 +34,12 @@ func oomKilled(e *evidence.Evidence) *answer {
 		a.evidence = append(a.evidence, specEvidence(e, "spec.resources.limits.memory", size(l)))
 	}
 	if s.HasExitCode && s.ExitCode != 137 {
+		// A probe's own process may be the one that was killed, and the kubelet then have
+		// stopped the container for the probe, as it did before.
+		if p := probeUnseen(e); p != nil {
+			p.alsoMemory(e)
+			return p
+		}
 		childKilled(e, a)
 		return a
 	}
@@ -66,6 +72,9 @@ func childKilled(e *evidence.Evidence, a *answer) {
 		if k := killing(e); k != nil {
 			a.evidence = append([]record.Evidence{eventEvidence(e, k)}, a.evidence...)
 			a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: "the kubelet stopped the container, and its event does not say why"})
+		} else if !covered(e) || lossy(e) {
+			a.alternatives = append(a.alternatives, probes(e)...)
+			a.missing = append(a.missing, eventsMissing(e))
 		}
 		if w := lastWords(e); w != nil {
 			a.evidence = append(a.evidence, w.evidence)
