@@ -135,6 +135,20 @@ func (c *collector) podEvents(ctx context.Context, e *evidence.Evidence) {
 	}
 }
 
+// atHand diagnoses a stop with the events of its pod that need not be read, so that what is
+// stored at once is as good as it can be.
+func (c *collector) atHand(f *Finding) {
+	index, ok := c.Events.(*EventIndex)
+	if !ok || !wantsEvents(f) {
+		return
+	}
+	if events, all := index.atHand(f.Record.Namespace, f.Record.PodUID); all {
+		f.Evidence.AsOf = c.now().UTC()
+		extract.AddEvents(&f.Evidence, events, c.now())
+		c.engine.explain(f)
+	}
+}
+
 // occurred returns the events of evidence, with what was known of them before: an event
 // that repeats keeps its first and last time alone, so that what it said of a stop is lost
 // with its next occurrence, which is of a later instance. One that the API has no more stays.

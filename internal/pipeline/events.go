@@ -239,6 +239,13 @@ func (x *EventIndex) Events(ctx context.Context, namespace, uid string) ([]*core
 	return x.fallback.Events(ctx, namespace, uid)
 }
 
+// atHand returns the events of a pod where all of them are kept; it reads nothing and does
+// not wait.
+func (x *EventIndex) atHand(namespace, uid string) ([]*corev1.Event, bool) {
+	found, complete, _ := x.find(eventKey{uid: types.UID(uid)}, namespace, "") // why not all is no concern here
+	return found, complete
+}
+
 // NodeEvents implements NodeEventReader.
 func (x *EventIndex) NodeEvents(ctx context.Context, name string) ([]*corev1.Event, error) {
 	x.wait(ctx)

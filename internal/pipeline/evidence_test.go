@@ -571,6 +571,23 @@ func TestEventsThatOccurred(t *testing.T) {
 	}
 }
 
+// TestWhatIsAtHandIsUsedAtOnce holds that a stop is stored with what its events tell, however
+// long the rest takes.
+func TestWhatIsAtHandIsUsedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := watched(t, new(ledger), func(o *Options) { o.Readers.Logs = logs{make(chan struct{})} })
+		g.Replace("", []Object{object(probed(pod("u", 1, running(0))))}, "1")
+		g.Event(probeKill("u", -30))
+		g.Apply("", object(probed(pod("u", 2, killed(0)))))
+		synctest.Wait()
+		stored := g.ledger.appends[len(g.ledger.appends)-1].Records
+		if len(stored) != 1 || stored[0].Diagnosis.Cause != "liveness_probe" {
+			t.Errorf("stored %+v", stored)
+		}
+		g.end(t)
+	})
+}
+
 // TestEventThatComesWhileCollecting holds that an event is not lost that comes after the
 // events were read and before that is stored.
 func TestEventThatComesWhileCollecting(t *testing.T) {

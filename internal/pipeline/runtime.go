@@ -76,7 +76,8 @@ type Options struct {
 	// MaxPending bounds the records that wait to be stored, 20,000 if zero. A source that
 	// shows more has to wait; what it cannot show then is counted when it can again.
 	MaxPending int
-	// Workers bounds the findings that evidence is collected for at once, 4 if zero.
+	// Workers bounds the stops that evidence is collected for at once, 8 if zero; half as many
+	// more look at stalls, and again at stops.
 	Workers int
 }
 
@@ -129,7 +130,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		o.MaxPending = 20_000
 	}
 	if o.Workers == 0 {
-		o.Workers = 4
+		o.Workers = 8
 	}
 	r := &Runtime{
 		opts:   o,
@@ -351,6 +352,8 @@ func (r *Runtime) add(uid string, found []Finding) {
 			kept.Finding = *f
 			kept.Pod = named(f.Pod)
 			r.keep(f)
+		default:
+			r.collector.atHand(f)
 		}
 		r.pending.Records = append(r.pending.Records, f.Record)
 		if !collecting && !recent {
@@ -381,7 +384,10 @@ func (r *Runtime) Run(ctx context.Context) error {
 	defer workers.Wait()
 	defer cancel()
 	for range r.opts.Workers {
-		workers.Go(func() { r.work(ctx) })
+		workers.Go(func() { r.collectForStops(ctx) })
+	}
+	for range max(1, r.opts.Workers/2) {
+		workers.Go(func() { r.lookAgain(ctx) })
 	}
 	workers.Go(func() { r.readBoots(ctx) })
 	beat := time.NewTicker(tick)

@@ -22,14 +22,25 @@ const (
 	bootsEvery = 10 * time.Minute
 )
 
-// work collects and diagnoses what is queued until ctx ends.
-func (r *Runtime) work(ctx context.Context) {
+// collectForStops completes the stops that are queued until ctx ends.
+func (r *Runtime) collectForStops(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case f := <-r.stops:
 			r.within(ctx, func(ctx context.Context) { r.complete(ctx, f) })
+		}
+	}
+}
+
+// lookAgain diagnoses what is queued beside new stops until ctx ends. These wait for nothing
+// that takes as long as a log.
+func (r *Runtime) lookAgain(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case id := <-r.late:
 			r.within(ctx, func(ctx context.Context) { r.again(ctx, id) })
 		case ep := <-r.stalls:
@@ -60,7 +71,7 @@ func (r *Runtime) enqueue(f Finding) {
 		last.Log = &record.Log{Missing: "not captured: " + why}
 		r.opts.Meter.Captured("skipped")
 	}
-	if f.Record.Category != record.Lifecycle && r.opts.Readers.Events != nil {
+	if f.Record.Category != record.Lifecycle && r.opts.Readers.Events != nil && !f.Evidence.EventsRead {
 		miss(&f.Evidence, whatEvents, why)
 		r.engine.explain(&f)
 		last.Category, last.Diagnosis, last.WillRestart = f.Record.Category, f.Record.Diagnosis, f.Record.WillRestart
