@@ -73,11 +73,7 @@ func Capture(ctx context.Context, o CaptureOptions, w io.Writer) (Captured, erro
 }
 
 func contentsOf(s *kube.Snapshot) dump.Contents {
-	c := dump.Contents{Missing: s.Missing}
-	for _, obj := range s.Objects {
-		c.Objects = append(c.Objects, obj)
-	}
-	return c
+	return dump.Contents{Objects: s.Objects, Missing: s.Missing}
 }
 
 // addLogs reads the logs of the pods that are left.

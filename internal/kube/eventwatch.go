@@ -166,18 +166,21 @@ func (r *eventRun) run(ctx context.Context, backoff wait.Backoff) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := r.attempt(ctx)
+		stood := r.good && time.Since(began) >= shortWatch
+		if stood {
+			delay = backoff
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
-		case problemOf(err) == Expired && time.Since(began) >= shortWatch:
-			r.version = ""
-			continue // nothing is wrong: the list says what was missed
 		case problemOf(err) == Expired:
-			r.version = ""
+			r.version = "" // nothing is wrong: the list says what was missed
+			if stood {
+				continue
+			}
 		case err != nil:
 			r.trouble(err)
-		case time.Since(began) >= shortWatch:
-			delay = backoff
+		case stood:
 			continue
 		}
 		timer := time.NewTimer(delay.Step())
