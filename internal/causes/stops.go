@@ -112,7 +112,7 @@ func programCauses() []Cause {
 				"The detail container_limit needs a memory limit of the container that is the smallest on the way; node needs a SystemOOM event of the node and no limit that explains it.",
 				"137 alone proves nothing: that is sigkill_unattributed. Memory errors inside of the program (Java heap space, JavaScript heap out of memory) are app_exit or app_signal with heap_exhausted.",
 			},
-			Check: []string{"kubectl get pod -n NAMESPACE POD -o jsonpath='{.spec.containers[*].resources} {.spec.resources}'", checkTop, "kubectl get events --field-selector involvedObject.kind=Node,reason=SystemOOM", checkNode},
+			Check: []string{"kubectl get pod -n NAMESPACE POD -o jsonpath='{.spec.containers[*].resources} {.spec.resources}'", checkTop, "kubectl get events -A --field-selector involvedObject.kind=Node,reason=SystemOOM", checkNode},
 			Fix: []string{
 				"container_limit: raise the limit over the observed peak, or bound the program (heap size, workers, caches) below the limit. tmpfs volumes count too.",
 				"pod_limit: look at all containers of the pod.",

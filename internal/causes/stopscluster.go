@@ -77,7 +77,7 @@ func clusterCauses() []Cause {
 			Code: "node_shutdown", Category: "disruption", Title: "The node was shutting down",
 			Meaning: "The kubelet ended the pod because the node was shutting down gracefully.",
 			Proof:   []string{"confirmed: the pod's reason Terminated with the message that the node is shutting down, with the condition DisruptionTarget"},
-			Check:   []string{checkNode, "kubectl get events --field-selector involvedObject.kind=Node"},
+			Check:   []string{checkNode, "kubectl get events -A --field-selector involvedObject.kind=Node"},
 			Fix:     []string{"Expected in maintenance; drain first. Spot or preemptible machines: spread replicas."},
 		},
 		{

@@ -60,7 +60,7 @@ func runtimeCauses() []Cause {
 			Code: "sandbox_changed", Category: "disruption", Title: "The pod's sandbox was replaced",
 			Meaning: "The pause container or the network of the pod was lost, and the kubelet made a new sandbox: all containers of the pod were stopped and start again, init containers too.",
 			Proof:   []string{"confirmed: the event SandboxChanged in the instance's lifetime", "likely: all containers of the pod ended at once, and their restart counts rise together"},
-			Check:   []string{checkEvents, checkNode, "kubectl get events --field-selector involvedObject.kind=Node"},
+			Check:   []string{checkEvents, checkNode, "kubectl get events -A --field-selector involvedObject.kind=Node"},
 			Fix:     []string{"Look for the cause on the node: a reboot, a restarted runtime, the network plugin."},
 		},
 		{
@@ -68,14 +68,14 @@ func runtimeCauses() []Cause {
 			Meaning: "The runtime lost the container: containerd writes reason Unknown with exit code 255 for what was gone when it came back. The finish time is when it noticed, not when the container died.",
 			Details: []Detail{{"node_reboot", "the node was rebooted: a Rebooted event, or another boot id than before"}},
 			Proof:   []string{"confirmed: reason Unknown and exit code 255 of containerd; node_reboot by the node's Rebooted event or boot id", "Several pods of the node with the same finish time support it."},
-			Check:   []string{checkNode, "kubectl get events --field-selector involvedObject.kind=Node,reason=Rebooted", "On the node: journalctl -u containerd -u kubelet; last -x reboot"},
+			Check:   []string{checkNode, "kubectl get events -A --field-selector involvedObject.kind=Node,reason=Rebooted", "On the node: journalctl -u containerd -u kubelet; last -x reboot"},
 			Fix:     []string{"Find out who restarted the node or runtime: maintenance, a kernel panic, an automatic upgrade.", "Drain a node before its maintenance."},
 		},
 		{
 			Code: "status_unknown", Category: "failure", Title: "The exit status is lost",
 			Meaning: "The kubelet could not find the container any more and wrote ContainerStatusUnknown with an invented exit code 137; no SIGKILL is known. Or the runtime lost the exit code (255 or -1 of cri-o).",
 			Proof:   []string{"unknown: reason ContainerStatusUnknown, or exit code 255 or -1 of cri-o. The API says that the status is lost, not how the container ended; what else it shows (a lost node, a reboot) is listed. An eviction or deletion of the pod is a cause of its own."},
-			Check:   []string{checkYAML, checkNode, "kubectl get events --field-selector involvedObject.kind=Node"},
+			Check:   []string{checkYAML, checkNode, "kubectl get events -A --field-selector involvedObject.kind=Node"},
 			Fix:     []string{"Look for what happened to the node at that time; the container itself cannot tell."},
 		},
 		{
