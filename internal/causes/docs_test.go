@@ -156,7 +156,8 @@ How certain a finding is:
 | likely | a documented mechanism fits, and the finding names what else it could be |
 | unknown | the API does not carry it, and the finding names what would settle it |
 
-Failures are what is broken, disruptions what the cluster did to a pod, lifecycle what was wanted.
+A failure is something that is broken, a disruption something that the cluster did to a pod, and
+lifecycle is what was wanted.
 Only failures notify by default.
 `)
 	for _, part := range []struct {
