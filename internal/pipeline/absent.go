@@ -20,6 +20,8 @@ import (
 const (
 	// absentKept bounds the controllers that are followed.
 	absentKept = 1000
+	// createdKept bounds those of which is known when they created a pod.
+	createdKept = 10_000
 	// absentGrace is how long a controller must fail before that counts: a quota that is being
 	// updated, or a webhook that is being replaced, refuses for a moment.
 	absentGrace = 15 * time.Second
@@ -38,6 +40,8 @@ type absent struct {
 	// snapshot tells that there is nothing to wait for.
 	snapshot bool
 	owners   map[types.UID]*absentee
+	// created is when controllers created a pod last: a list of events has no order of time.
+	created map[types.UID]time.Time
 }
 
 type absentee struct {
@@ -58,6 +62,7 @@ func (a *absent) event(ev *corev1.Event, now time.Time) (ended []detect.Episode)
 	known := a.owners[o.UID]
 	switch ev.Reason {
 	case "SuccessfulCreate":
+		a.success(o.UID, at)
 		if known == nil || at.Before(known.heard) {
 			return nil
 		}
@@ -66,6 +71,9 @@ func (a *absent) event(ev *corev1.Event, now time.Time) (ended []detect.Episode)
 	case "FailedCreate":
 	default:
 		return nil
+	}
+	if !at.After(a.created[o.UID]) {
+		return nil // it has got over that
 	}
 	if known == nil {
 		if len(a.owners) >= absentKept {
@@ -99,6 +107,16 @@ func (a *absent) event(ev *corev1.Event, now time.Time) (ended []detect.Episode)
 		}
 	}
 	return nil
+}
+
+// success notes that a controller created a pod.
+func (a *absent) success(uid types.UID, at time.Time) {
+	if a.created == nil || len(a.created) >= createdKept {
+		a.created = make(map[types.UID]time.Time) // at worst an old refusal counts until it is silent
+	}
+	if at.After(a.created[uid]) {
+		a.created[uid] = at
+	}
 }
 
 func (e *absentee) end(at time.Time) []detect.Episode {

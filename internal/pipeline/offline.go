@@ -246,6 +246,7 @@ func (o *Offline) stalls() {
 	if now.IsZero() && !o.Snapshot {
 		return
 	}
+	o.ended(o.ward.absent.silent(now))
 	due := o.ward.due(now)
 	for i := range due {
 		ep := &due[i]
