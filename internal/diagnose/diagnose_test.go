@@ -240,6 +240,12 @@ func TestWillRestart(t *testing.T) {
 		{"init, out of memory with 0", exited(0, "OOMKilled", typeIs(record.Init)), &yes},
 		{"sidecar after its job", exited(0, "Completed", typeIs(record.Sidecar), policyIs("Never"), func(e *evidence.Evidence) { e.Pod.AppsFinished = true }), &no},
 		{"sidecar of a job", exited(0, "Completed", typeIs(record.Sidecar), policyIs("Never")), &yes},
+		{"it was, and the pod has succeeded since", exited(1, "Error", policyIs("OnFailure"), inLast, func(e *evidence.Evidence) {
+			e.Pod.Phase, e.Container.State, e.Stop.Ordinal, e.Container.RestartCount = "Succeeded", "terminated", 1, 2
+		}), &yes},
+		{"it waits, and the pod is being deleted", exited(1, "Error", inLast, deletedAt(at(90)), func(e *evidence.Evidence) {
+			e.Container.State, e.Stop.Ordinal, e.Container.RestartCount = "waiting", 2, 2
+		}), &no},
 		{"being deleted", exited(1, "Error", deletedAt(at(59))), &no},
 		{"failed pod", exited(1, "Error", failedPod("Evicted", "")), &no},
 		{"ephemeral", exited(1, "Error", typeIs(record.Ephemeral)), &no},

@@ -30,6 +30,9 @@ func attribute(e *evidence.Evidence, a *answer) {
 	if d.why != "" {
 		a.summary = strings.TrimSuffix(a.summary, ".") + "; " + d.why + "."
 	}
+	if d.unsure && a.confidence == record.Confirmed {
+		a.confidence = record.Likely
+	}
 	a.evidence = append(a.evidence, d.evidence...)
 	a.alternatives = append(a.alternatives, d.alternatives...)
 	a.missing = append(a.missing, d.missing...)
@@ -42,6 +45,8 @@ type deletion struct {
 	from, to     time.Time
 	detail, why  string
 	jobDeadline  bool
+	// unsure tells that who it was follows from what the events do not say, or not yet.
+	unsure bool
 	evidence     []record.Evidence
 	alternatives []record.Alternative
 	missing      []record.Missing
@@ -215,13 +220,15 @@ func (d *deletion) withoutEvent(o *evidence.Owner, own *evidence.Controller) {
 	}
 	read := o.EventsRead && !d.from.IsZero() && (d.e.EventsSince.IsZero() || d.from.After(d.e.EventsSince))
 	if read && writesEvents(own.Kind) {
-		d.found("direct", fmt.Sprintf("its %s did not delete it, so somebody deleted the pod itself", own.Kind))
+		d.found("direct", fmt.Sprintf("its %s does not say that it deleted it, so somebody probably deleted the pod itself", own.Kind))
+		d.unsure = true
 		d.alternatives = append(d.alternatives, record.Alternative{Cause: "pod_deleted", Why: "the controller may have deleted it, if its event was lost: of many at once the API server gets 25"})
 		return
 	}
 	if len(o.Chain) > 1 && own.Kind == "ReplicaSet" {
 		if old, _ := older(own.Revision, o.Chain[1].NewestRevision); old {
 			top := &o.Chain[1]
+			d.unsure = true
 			d.found("rollout", fmt.Sprintf("%s %s has rolled out revision %s since, the pod is of revision %s", top.Kind, top.Name, top.NewestRevision, own.Revision))
 			d.evidence = append(d.evidence, d.revision(own, top)...)
 		}

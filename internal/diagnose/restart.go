@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -14,6 +15,8 @@ func willRestart(e *evidence.Evidence, cause string) *bool {
 	yes, no := true, false
 	c, s := &e.Container, e.Stop
 	switch {
+	case c.RestartCount > s.Ordinal && strings.Contains(s.Field, ".lastState.") && (c.State == "running" || c.State == "terminated"):
+		return &yes // it was: the status shows a later instance
 	case endsPod(cause):
 		return &no
 	case !e.Pod.DeletionTimestamp.IsZero(), e.Pod.Phase == "Succeeded", e.Pod.Phase == "Failed", !s.ExitObserved, c.Type == record.Ephemeral:

@@ -54,7 +54,7 @@ func runRulings(t *testing.T, list []ruling) {
 }
 
 func TestWhoDeletedThePod(t *testing.T) {
-	const lifecycle, failure, confirmed = record.Lifecycle, record.Failure, record.Confirmed
+	const lifecycle, failure, confirmed, likely = record.Lifecycle, record.Failure, record.Confirmed, record.Likely
 	deleted := func(changes ...change) evidence.Evidence {
 		return exited(143, "Error", append([]change{deletedAt(at(58)), event("Killing", stopping, at(58))}, changes...)...)
 	}
@@ -85,12 +85,12 @@ func TestWhoDeletedThePod(t *testing.T) {
 		{"a rollout, past the grace", exited(137, "Error", deletedAt(at(30)), ofDeployment("1", "2", 3), ownerSays("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1", at(30))), is("grace_period_exceeded", "rollout", confirmed), "grace period of 30s", ""},
 		{"a rollout, by the event of the Deployment", deleted(ofDeployment("1", "2", 3), says("Deployment api", "ScalingReplicaSet", "Scaled down replica set api-5d4f to 1 from 2")), is("pod_deleted", "rollout", confirmed), "", ""},
 		{"a rollout, by another ReplicaSet", deleted(ofDeployment("", "", 3), deletedByRS, says("Deployment api", "ScalingReplicaSet", "Scaled up replica set api-77 from 0 to 1")), is("pod_deleted", "rollout", confirmed), "scaled up another ReplicaSet", ""},
-		{"a rollout, as far as the revisions tell", deleted(ofDeployment("1", "2", 3), ownerUnread), is("pod_deleted", "rollout", confirmed), "events of the controller", ""},
-		{"an old revision, and nobody says that it was the controller", deleted(ofDeployment("1", "2", 3)), is("pod_deleted", "direct", confirmed), "may have deleted it", ""},
+		{"a rollout, as far as the revisions tell", deleted(ofDeployment("1", "2", 3), ownerUnread), is("pod_deleted", "rollout", likely), "events of the controller", ""},
+		{"an old revision, and nobody says that it was the controller", deleted(ofDeployment("1", "2", 3)), is("pod_deleted", "direct", likely), "may have deleted it", ""},
 		{"scaled down", deleted(ofDeployment("2", "2", 1), deletedByRS), is("pod_deleted", "scale_down", confirmed), "Deployment api scaled down to 1|get deployment/api,hpa", "rollout"},
 		{"the revisions are unknown", deleted(ofDeployment("", "", 3), deletedByRS), is("pod_deleted", "controller", confirmed), "revisions of the Deployment", ""},
-		{"another pod of the ReplicaSet", deleted(ofDeployment("2", "2", 1), says("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-11")), is("pod_deleted", "direct", confirmed), "audit log", "scale_down"},
-		{"an event of another time", deleted(ofDeployment("2", "2", 1), ownerSays("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1", at(-600))), is("pod_deleted", "direct", confirmed), "", "scale_down"},
+		{"another pod of the ReplicaSet", deleted(ofDeployment("2", "2", 1), says("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-11")), is("pod_deleted", "direct", likely), "audit log", "scale_down"},
+		{"an event of another time", deleted(ofDeployment("2", "2", 1), ownerSays("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1", at(-600))), is("pod_deleted", "direct", likely), "", "scale_down"},
 		{"the controllers' events were not read", deleted(ofDeployment("2", "2", 1), ownerUnread), is("pod_deleted", "", confirmed), "events of the controller", "scale_down"},
 		{"the events are forgotten", deleted(ofDeployment("2", "2", 1), eventsSince(at(57))), is("pod_deleted", "", confirmed), "events of the controller", "direct"},
 		{"the controllers were not read", deleted(func(e *evidence.Evidence) { e.Pod.Owner = &record.Workload{Kind: "ReplicaSet", Name: "api-5d4f"} }), is("pod_deleted", "", confirmed), "controller of the pod", "direct"},
@@ -103,7 +103,7 @@ func TestWhoDeletedThePod(t *testing.T) {
 		{"a ReplicationController", deleted(owned(evidence.Controller{Kind: "ReplicationController", Name: "api"}), says("ReplicationController api", "SuccessfulDelete", "Deleted pod: api-1")), is("pod_deleted", "scale_down", confirmed), "", ""},
 		{"the Deployment was deleted", deleted(ofDeployment("2", "2", 1), func(e *evidence.Evidence) { e.Owner.Chain[0].Gone, e.Owner.Chain[1].Gone = true, true }), is("pod_deleted", "controller", confirmed), "ReplicaSet api-5d4f was deleted", "direct"},
 		{"the Deployment is being deleted", deleted(ofDeployment("2", "2", 1), func(e *evidence.Evidence) { e.Owner.Chain[1].DeletedAt = at(57) }), is("pod_deleted", "controller", confirmed), "Deployment api is being deleted", ""},
-		{"the Deployment is being deleted, but later", deleted(ofDeployment("2", "2", 1), func(e *evidence.Evidence) { e.Owner.Chain[1].DeletedAt = at(600) }), is("pod_deleted", "direct", confirmed), "", "is being deleted"},
+		{"the Deployment is being deleted, but later", deleted(ofDeployment("2", "2", 1), func(e *evidence.Evidence) { e.Owner.Chain[1].DeletedAt = at(600) }), is("pod_deleted", "direct", likely), "", "is being deleted"},
 		{"the namespace is being deleted", deleted(ofDeployment("2", "2", 1), func(e *evidence.Evidence) { e.Owner.NamespaceDeleting = at(50) }), is("pod_deleted", "namespace", confirmed), "Namespace shop", ""},
 		{"the namespace is being deleted, and there is no controller", deleted(func(e *evidence.Evidence) { e.Owner = &evidence.Owner{NamespaceDeleting: at(50)} }), is("pod_deleted", "namespace", confirmed), "", ""},
 		{"the namespace was deleted later", deleted(func(e *evidence.Evidence) { e.Owner = &evidence.Owner{NamespaceDeleting: at(600)} }), is("pod_deleted", "direct", confirmed), "", "namespace is being"},
@@ -112,7 +112,7 @@ func TestWhoDeletedThePod(t *testing.T) {
 		{"a StatefulSet has scaled down, and its event is not there yet", deleted(sets("StatefulSet", "api-6b", "api-6b", 1), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-2 in StatefulSet api successful")), is("pod_deleted", "scale_down", confirmed), "no more than 1", "rollout"},
 		{"rolled back since", deleted(ofDeployment("2", "2", 1), says("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1"), says("Deployment api", "ScalingReplicaSet", "Scaled up replica set api-77c9 from 0 to 1")), is("pod_deleted", "rollout", confirmed), "api-77c9", "scale_down"},
 		{"a StatefulSet, for something else", deleted(sets("StatefulSet", "api-6b", "api-6b", 3), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-1 in StatefulSet api successful")), is("pod_deleted", "controller", confirmed), "", "scale_down"},
-		{"a StatefulSet's other pod", deleted(sets("StatefulSet", "api-6b", "api-7c", 11), at99("api-10"), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-1 in StatefulSet api successful")), is("pod_deleted", "direct", confirmed), "", "rollout"},
+		{"a StatefulSet's other pod", deleted(sets("StatefulSet", "api-6b", "api-7c", 11), at99("api-10"), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-1 in StatefulSet api successful")), is("pod_deleted", "direct", likely), "", "rollout"},
 		{"a DaemonSet rolls out", deleted(sets("DaemonSet", "1", "2", 0), says("DaemonSet api", "SuccessfulDelete", "Deleted pod: api-1")), is("pod_deleted", "rollout", confirmed), "", ""},
 		{"a DaemonSet leaves the node", deleted(sets("DaemonSet", "2", "2", 0), says("DaemonSet api", "SuccessfulDelete", "Deleted pod: api-1")), is("pod_deleted", "controller", confirmed), "", "rollout"},
 		{"a controller of its own kind", deleted(owned(evidence.Controller{Kind: "Rollout", Name: "api"})), is("pod_deleted", "", confirmed), "events of the controller", "direct"},
@@ -120,8 +120,8 @@ func TestWhoDeletedThePod(t *testing.T) {
 		{"the Job's deadline", deleted(job(jobFailed("FailureTarget", "DeadlineExceeded", 58))), verdict{"deadline_exceeded", "job", failure, confirmed}, "activeDeadlineSeconds, which is 600|describe job batch", ""},
 		{"the Job's deadline, told after the pods ended", deleted(job(jobFailed("Failed", "DeadlineExceeded", 90))), verdict{"deadline_exceeded", "job", failure, confirmed}, "", ""},
 		{"the Job's deadline, by its event", deleted(job(), says("Job batch", "DeadlineExceeded", "Job was active longer than specified deadline")), verdict{"deadline_exceeded", "job", failure, confirmed}, "", ""},
-		{"the Job's deadline came long after", deleted(job(jobFailed("Failed", "DeadlineExceeded", 900))), is("pod_deleted", "direct", confirmed), "", "deadline_exceeded"},
-		{"a condition that does not hold", deleted(job(evidence.Condition{Type: "Failed", Status: "False", Reason: "DeadlineExceeded", Time: at(58)})), is("pod_deleted", "direct", confirmed), "", "deadline_exceeded"},
+		{"the Job's deadline came long after", deleted(job(jobFailed("Failed", "DeadlineExceeded", 900))), is("pod_deleted", "direct", likely), "", "deadline_exceeded"},
+		{"a condition that does not hold", deleted(job(evidence.Condition{Type: "Failed", Status: "False", Reason: "DeadlineExceeded", Time: at(58)})), is("pod_deleted", "direct", likely), "", "deadline_exceeded"},
 		{"the Job has failed", deleted(job(jobFailed("Failed", "BackoffLimitExceeded", 58))), is("pod_deleted", "job", confirmed), "BackoffLimitExceeded", ""},
 		{"the Job is suspended", deleted(job(jobFailed("Suspended", "JobSuspended", 58))), is("pod_deleted", "job", confirmed), "suspended", ""},
 		{"the Job is complete", deleted(job(jobFailed("SuccessCriteriaMet", "SuccessPolicy", 58))), is("pod_deleted", "job", confirmed), "complete", ""},
