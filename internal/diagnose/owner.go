@@ -41,12 +41,12 @@ func attribute(e *evidence.Evidence, a *answer) {
 // deletion is the search for who deleted a pod between two times; both are zero where
 // the time is not known at all.
 type deletion struct {
-	e            *evidence.Evidence
-	from, to     time.Time
-	detail, why  string
-	jobDeadline  bool
+	e           *evidence.Evidence
+	from, to    time.Time
+	detail, why string
+	jobDeadline bool
 	// unsure tells that who it was follows from what the events do not say, or not yet.
-	unsure bool
+	unsure       bool
 	evidence     []record.Evidence
 	alternatives []record.Alternative
 	missing      []record.Missing
