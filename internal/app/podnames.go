@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"slices"
 
@@ -15,7 +14,7 @@ func PodNames(ctx context.Context, s Source) ([]string, error) {
 	_, _, err := Look(ctx, s, func(pod *corev1.Pod) bool {
 		names = append(names, pod.Name)
 		return false
-	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	}, slog.New(slog.DiscardHandler))
 	slices.Sort(names)
 	return slices.Compact(names), err
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
-// ErrNoSubject: there is nothing that was asked about.
+// ErrNoSubject tells that there is nothing of what was asked about.
 var ErrNoSubject = errors.New("there is no such pod or workload")
 
 // Seen is what was found of a subject.

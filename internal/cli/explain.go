@@ -262,8 +262,8 @@ func (o *explainOptions) remember(ctx context.Context, seen *app.Seen) {
 	if err != nil {
 		return
 	}
-	defer db.Close()
 	seen.History = app.Remembered(ctx, db, seen.Findings)
+	_ = db.Close() // it was only read
 }
 
 // stopPrefix is what "-o name" puts before the ID of a stop.

@@ -13,18 +13,18 @@ func (p *page) evidence() []string {
 	all := p.r.Diagnosis.Evidence
 	var out []string
 	for i := 0; i < len(all); {
-		text := p.quote(&all[i])
+		parts := []string{p.quote(&all[i])}
 		n := 1
 		for i+n < len(all) && together(&all[i], &all[i+n]) {
 			_, last := part(all[i+n].Field)
-			text += ", " + last + " = " + value(&all[i+n])
+			parts = append(parts, last+" = "+value(&all[i+n]))
 			n++
 		}
 		stamp := ""
 		if t := all[i].Time; !t.IsZero() {
 			stamp = p.clock(t, p.r.When())
 		}
-		out = append(out, p.stamped(text, stamp)...)
+		out = append(out, p.stamped(strings.Join(parts, ", "), stamp)...)
 		i += n
 	}
 	return out
