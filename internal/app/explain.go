@@ -307,6 +307,32 @@ func Explanations(found []pipeline.Finding) []printer.Explanation {
 	return out
 }
 
+// mostInFull is how many problems of a workload are explained in full.
+const mostInFull = 3
+
+// Foremost parts explanations into those that are shown in full and those that are only
+// named: all of one pod are shown, and of several pods what is most in need of it.
+func Foremost(all []printer.Explanation) (full, also []printer.Explanation) {
+	pods := make(map[string]bool)
+	for i := range all {
+		pods[all[i].Record.Pod] = true
+		for j := range all[i].Like {
+			pods[all[i].Like[j].Pod] = true
+		}
+	}
+	if len(pods) == 1 {
+		return all, nil
+	}
+	for i, x := range all {
+		if i == 0 || i < mostInFull && x.Record.Category != record.Lifecycle {
+			full = append(full, x)
+		} else {
+			also = append(also, x)
+		}
+	}
+	return full, also
+}
+
 // Records returns the records of findings.
 func Records(found []pipeline.Finding) []record.Record {
 	out := make([]record.Record, len(found))

@@ -183,6 +183,26 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+func TestForemost(t *testing.T) {
+	one := func(pod string, c record.Category) printer.Explanation {
+		return printer.Explanation{Record: record.Record{Pod: pod, Category: c}}
+	}
+	for _, tc := range []struct {
+		name       string
+		all        []printer.Explanation
+		full, also int
+	}{
+		{"nothing", nil, 0, 0},
+		{"one pod", []printer.Explanation{one("a", record.Failure), one("a", record.Failure), one("a", record.Failure), one("a", record.Failure), one("a", record.Lifecycle)}, 5, 0},
+		{"several pods", []printer.Explanation{one("a", record.Failure), one("b", record.Failure), one("c", record.Disruption), one("a", record.Disruption), one("d", record.Lifecycle)}, 3, 2},
+		{"what was wanted of several pods", []printer.Explanation{one("a", record.Lifecycle), one("b", record.Lifecycle)}, 1, 1},
+	} {
+		if full, also := Foremost(tc.all); len(full) != tc.full || len(also) != tc.also {
+			t.Errorf("%s: %d in full and %d named, want %d and %d", tc.name, len(full), len(also), tc.full, tc.also)
+		}
+	}
+}
+
 func TestRanges(t *testing.T) {
 	for want, all := range map[string][]int{"": nil, "3": {3}, "1-3, 7, 9-10": {10, 2, 3, 1, 1, 9, 7}} {
 		if got := ranges(all); got != want {

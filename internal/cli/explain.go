@@ -93,7 +93,8 @@ func runExplain(ctx context.Context, e *environment, o *explainOptions, what str
 	if err != nil {
 		return err
 	}
-	for i, x := range app.Explanations(seen.Findings) {
+	full, also := app.Foremost(app.Explanations(seen.Findings))
+	for i, x := range full {
 		if i > 0 {
 			fmt.Fprintln(e.Out)
 		}
@@ -103,6 +104,9 @@ func runExplain(ctx context.Context, e *environment, o *explainOptions, what str
 		if err := printer.Explain(e.Out, x, look); err != nil {
 			return err
 		}
+	}
+	if err := printer.Also(e.Out, also, look); err != nil {
+		return err
 	}
 	sayMissing(e.Err, seen.Coverage.Missing)
 	return nil

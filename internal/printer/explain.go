@@ -81,6 +81,33 @@ func Explain(w io.Writer, x Explanation, o ExplainOptions) error {
 	return err
 }
 
+// Also names what else was found, a line for each.
+func Also(w io.Writer, all []Explanation, o ExplainOptions) error {
+	for i := range all {
+		x := &all[i]
+		p := newPage(&x.Record, o)
+		text := Workload(&x.Record)
+		if x.Record.Container != "" {
+			text += ", container " + x.Record.Container
+		}
+		text = Escape(text) + ": " + Verdict(&x.Record) + ", " + count(1+len(x.Like), "pod")
+		if t := x.Record.When(); !t.IsZero() {
+			text += ", the newest " + Escape(x.Record.Pod) + " " + p.ago(t)
+		}
+		label := "ALSO"
+		if i == 0 {
+			p.b.WriteString("\n")
+		} else {
+			label = ""
+		}
+		p.section(label, hang(text, p.body(), p.body()))
+		if _, err := io.WriteString(w, p.b.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // page is an explanation that is being written.
 type page struct {
 	b strings.Builder
@@ -100,7 +127,7 @@ func newPage(r *record.Record, o ExplainOptions) *page {
 func (p *page) section(label string, lines []string) {
 	for i, line := range lines {
 		head := strings.Repeat(" ", labelWidth)
-		if i == 0 {
+		if i == 0 && label != "" {
 			head = p.label(label)
 		}
 		p.b.WriteString(strings.TrimRight(head+line, " ") + "\n")

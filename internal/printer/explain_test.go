@@ -137,6 +137,11 @@ func TestExplain(t *testing.T) {
 		{Name: "of which little is known", Data: []byte(explain(t, once, printer.ExplainOptions{}))},
 		{Name: "hostile", Data: []byte(explain(t, nasty("\x1b[31m\u202egpj.exe\u2069 世界"), printer.ExplainOptions{}))},
 	}
+	var also bytes.Buffer
+	if err := printer.Also(&also, []printer.Explanation{stall, once, nasty("\x1b[31m")}, printer.ExplainOptions{Now: now}); err != nil {
+		t.Fatal(err)
+	}
+	sections = append(sections, txtar.File{Name: "also", Data: also.Bytes()})
 	golden(t, "explain.txtar", sections)
 }
 
