@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/rest"
 
 	"github.com/whyrestart/whyrestart/internal/pipeline"
@@ -17,6 +18,9 @@ import (
 // eventLimit bounds the events of one pod that are read. The API server lists them by
 // name, which is by the time of their first occurrence for those of the kubelet.
 const eventLimit = 500
+
+// refusalsKept bounds the namespaces of which a refusal is remembered.
+const refusalsKept = 1000
 
 // eventTimeout bounds one read.
 const eventTimeout = 5 * time.Second
@@ -29,9 +33,13 @@ type EventsOptions struct {
 }
 
 // Events reads the events about pods from the API server. It implements pipeline.EventReader.
+//
+// A refusal is believed for five minutes, and for all objects of the namespace: whoever
+// may not read events in one would otherwise ask for every finding.
 type Events struct {
-	client rest.Interface
-	host   string
+	client  rest.Interface
+	host    string
+	refused *cache.LRUExpireCache // by namespace
 }
 
 var (
@@ -51,7 +59,7 @@ func NewEvents(o EventsOptions) (*Events, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Events{client: client, host: host}, nil
+	return &Events{client: client, host: host, refused: cache.NewLRUExpireCache(refusalsKept)}, nil
 }
 
 // Events returns the events about the pod with this UID that the API still has. Its
@@ -68,13 +76,22 @@ func (e *Events) NodeEvents(ctx context.Context, name string) ([]*corev1.Event, 
 }
 
 func (e *Events) list(ctx context.Context, namespace string, about fields.Selector) ([]*corev1.Event, error) {
+	if v, ok := e.refused.Get(namespace); ok {
+		if err, ok := v.(error); ok {
+			return nil, err
+		}
+	}
 	var list corev1.EventList
 	err := e.client.Get().Namespace(namespace).Resource("events").
 		Param("fieldSelector", about.String()).
 		Param("limit", strconv.Itoa(eventLimit)).
 		Do(ctx).Into(&list)
 	if err != nil {
-		return nil, access(err, e.host, "list", "events", namespace)
+		err = access(err, e.host, "list", "events", namespace)
+		if problemOf(err) == Forbidden {
+			e.refused.Add(namespace, err, refusedTTL)
+		}
+		return nil, err
 	}
 	out := make([]*corev1.Event, len(list.Items))
 	for i := range list.Items {

@@ -38,7 +38,16 @@ func TestEventsAboutOneObject(t *testing.T) {
 		t.Errorf("about a node (-want +got):\n%s", d)
 	}
 	server.refuse("/api/v1/namespaces/shop/events")
-	if _, err := events.Events(t.Context(), "shop", "uid-x"); problemOf(err) != Forbidden {
-		t.Errorf("refused: %v", err)
+	before := len(server.asked())
+	for _, uid := range []string{"uid-x", "uid-y"} {
+		if _, err := events.Events(t.Context(), "shop", uid); problemOf(err) != Forbidden {
+			t.Errorf("refused: %v", err)
+		}
+	}
+	if n := len(server.asked()) - before; n != 1 {
+		t.Errorf("%d requests after a refusal", n)
+	}
+	if d := cmp.Diff([]string{"n1", "n2"}, names(events.NodeEvents(t.Context(), "x"))); d != "" {
+		t.Errorf("in another namespace (-want +got):\n%s", d)
 	}
 }
