@@ -203,6 +203,8 @@ func TestCreateStalls(t *testing.T) {
 		{"a failed hook is a stop", stalling(evidence.Create, waits("PostStartHookError", "x")), nothing},
 		{"a kubelet that was restarted has forgotten why", stalling(evidence.Create, waits("ContainerCreating", ""), warnsOf("Failed", "Error: context deadline exceeded", at(590))), failed("deadline_exceeded")},
 		{"and no event says it", stalling(evidence.Create, waits("ContainerCreating", "")), nothing},
+		{"created, and not started", stalling(evidence.Create, waits("", "")), likely("container_create_failed", "not_started")},
+		{"created just now", stalling(evidence.Create, waits("", ""), changed(func(e *evidence.Evidence) { e.AsOf = at(60) })), nothing},
 		{"no text", create(""), likely("container_create_failed", "")},
 	})
 }
@@ -230,5 +232,66 @@ func TestChanges(t *testing.T) {
 		if !ok || len(f.Diagnosis.Next) != 1 || f.Diagnosis.Next[0].Command != c.command {
 			t.Errorf("%s: %v", name, f.Diagnosis.Next)
 		}
+	}
+}
+
+// TestStallEvidence: what proves a stall is quoted, with its path.
+func TestStallEvidence(t *testing.T) {
+	secret := warns("FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (regcred); attempting to pull the image may not succeed.", at(500))
+	references := changed(func(e *evidence.Evidence) {
+		e.Container.References = []evidence.Reference{
+			{Kind: "ConfigMap", Name: "app-settings"},
+			{Kind: "ConfigMap", Name: "app-settings", Key: "level", Variable: "LEVEL"},
+			{Kind: "ConfigMap", Name: "app-settings", Key: "maybe", Variable: "MAYBE", Optional: true},
+			{Kind: "Secret", Name: "app-settings", Key: "x", Variable: "X"},
+		}
+	})
+	waiting := "status.containerStatuses[api].state.waiting."
+	for _, c := range []struct {
+		name   string
+		e      *evidence.Evidence
+		fields []string
+	}{
+		{
+			"1.37: the pull secret that could not be read",
+			stalling(evidence.Image, waits("ErrImagePull", "x: 401 Unauthorized"), secret),
+			[]string{waiting + "reason", waiting + "message", "spec.containers[api].image", "FailedToRetrieveImagePullSecret"},
+		},
+		{
+			"where the environment names the ConfigMap",
+			stalling(evidence.Config, waits("CreateContainerConfigError", `configmap "app-settings" not found`), references),
+			[]string{waiting + "reason", waiting + "message", "spec.containers[api].envFrom[app-settings].configMapRef.name", "spec.containers[api].env[LEVEL].valueFrom.configMapKeyRef"},
+		},
+		{
+			"where it names the key",
+			stalling(evidence.Config, waits("CreateContainerConfigError", `couldn't find key level in ConfigMap shop/app-settings`), references),
+			[]string{waiting + "reason", waiting + "message", "spec.containers[api].env[LEVEL].valueFrom.configMapKeyRef"},
+		},
+		{
+			"an init container",
+			stalling(evidence.Create, waits("CreateContainerError", "x"), typeIs(record.Init)),
+			[]string{"status.initContainerStatuses[api].state.waiting.reason", "status.initContainerStatuses[api].state.waiting.message"},
+		},
+		{
+			"what a volume is made of",
+			stalling(evidence.Preparing, warns("FailedMount", `MountVolume.SetUp failed for volume "v" : references non-existent secret key: k`, at(500)), changed(func(e *evidence.Evidence) {
+				e.Pod.Volumes = []evidence.Volume{{Name: "v", Kind: "secret", Source: "tls"}, {Name: "w", Kind: "secret", Source: "x"}}
+			}), warns("FailedMount", `MountVolume.SetUp failed for volume "w" : secret "x" not found`, at(490))),
+			[]string{"FailedMount", "spec.volumes[v].secret", "FailedMount"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, ok := Stalled(c.e)
+			if !ok {
+				t.Fatal("no finding")
+			}
+			var fields []string
+			for _, q := range f.Diagnosis.Evidence {
+				fields = append(fields, q.Field)
+			}
+			if d := cmp.Diff(c.fields, fields); d != "" {
+				t.Errorf("(-want +got):\n%s%s", d, f.Diagnosis.Summary)
+			}
+		})
 	}
 }
