@@ -56,38 +56,11 @@ func AddEvents(e *evidence.Evidence, events []*corev1.Event, asOf time.Time) {
 	}
 	own, cut := newest(own, maxEvents)
 	other, _ = newest(other, maxOtherEvents)
-	fresh := append(own, other...)
-	e.Events = append(fresh, overwritten(e, fresh)...)
+	e.Events = append(own, other...)
 	byTime(e.Events)
 	if cut {
 		e.Missing = append(e.Missing, record.Missing{What: "older events of the pod", Why: "there are too many"})
 	}
-}
-
-// What an earlier reading saw around the end of an instance is kept, up to so many events
-// of so long before its start and after its end.
-const (
-	maxOverwritten = 32
-	beforeStart    = 5 * time.Second
-	afterEnd       = 30 * time.Second
-)
-
-// overwritten returns those events of an earlier reading that lie around the end of the
-// stopped instance and are not in a fresh one any more: of an event that repeats, the API
-// moves the last time on, and it forgets events after a while.
-func overwritten(e *evidence.Evidence, fresh []evidence.Event) []evidence.Event {
-	if e.Stop == nil || e.Stop.FinishedAt.IsZero() {
-		return nil
-	}
-	var kept []evidence.Event
-	for _, old := range e.Events {
-		if old.Last.IsZero() || old.Last.After(e.Stop.FinishedAt.Add(afterEnd)) || old.Last.Before(e.Stop.StartedAt.Add(-beforeStart)) ||
-			slices.Contains(fresh, old) || len(kept) == maxOverwritten {
-			continue
-		}
-		kept = append(kept, old)
-	}
-	return kept
 }
 
 // Events returns events about something else than a pod, such as its node, oldest first.
