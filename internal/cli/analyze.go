@@ -31,7 +31,7 @@ in a recorded state of a cluster. PATH is a file, a folder, or - for stdin, with
   a support bundle of Troubleshoot
   a must-gather of OpenShift
   a bundle of "whyrestart capture"
-  a .tar, .tar.gz or .tar.zst of any of these
+  a .tar or .tar.gz of any of these, or a file compressed by gzip
 
 What is beside the pods is used: events, nodes, owners and logs. Nothing is sent anywhere.
 
@@ -60,9 +60,7 @@ func runAnalyze(ctx context.Context, e *environment, o *analyzeOptions, path str
 	}
 	o.output.asOf = app.AsOf(found, true)
 	doc := record.Document{Schema: record.Schema, Findings: app.Records(found), Coverage: coverage}
-	if len(o.filter.categories) == 0 && o.output.format != "" && o.output.format != "wide" {
-		o.filter.all = true // programs filter for themselves
-	}
+	o.filter.leaveTo(&o.output)
 	hit := o.failOn.judge(o.filter.ofContainer(doc.Findings))
 	newestFirst(doc.Findings)
 	doc.Findings = o.filter.keep(doc.Findings)

@@ -34,7 +34,8 @@ func newDiagnose(e *environment) *cobra.Command {
 are not well and why the last run of each ended, containers that stopped in the last hour
 (--since), and pods that do not start, become ready or go away. Pods of one workload that
 have the same problem share a line; failures come first, then what the cluster itself
-interrupted. What somebody wanted to happen is shown with --category all.
+interrupted. What somebody wanted to happen is shown with --category all, and in the
+formats for programs.
 
 Exit codes: 0 something was found, 1 error, 2 nothing to report, 3 a finding that
 --fail-on names.`,
@@ -69,6 +70,7 @@ func runDiagnose(ctx context.Context, e *environment, o *diagnoseOptions) error 
 	found = app.Matters(found, app.AsOf(found, o.file != "").Add(-o.since))
 	doc := record.Document{Schema: record.Schema, Findings: app.Records(found), Coverage: coverage}
 	hit := o.failOn.judge(o.filter.ofContainer(doc.Findings))
+	o.filter.leaveTo(&o.output)
 	doc.Findings = o.filter.keep(doc.Findings)
 	if err := o.output.groups(e, doc, several); err != nil && (hit == nil || !errors.Is(err, errNothing)) {
 		return err

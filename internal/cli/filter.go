@@ -48,6 +48,14 @@ func (f *filterFlags) check() error {
 	return nil
 }
 
+// leaveTo shows everything in formats for programs, which filter for themselves, where no
+// flag says otherwise.
+func (f *filterFlags) leaveTo(o *outputFlags) {
+	if len(f.categories) == 0 && o.format != "" && o.format != "wide" {
+		f.all = true
+	}
+}
+
 // wanted returns the categories to show; none means all of them.
 func (f *filterFlags) wanted() []record.Category {
 	if f.all {

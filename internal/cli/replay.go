@@ -20,7 +20,7 @@ func newReplay(e *environment) *cobra.Command {
 	o := &replayOptions{}
 	cmd := &cobra.Command{
 		Use:   "replay FILE...",
-		Short: "Find the container stops in recorded watch events",
+		Short: "Find the container stops and stalls in recorded watch events",
 		Long: `Find the container stops in recorded watch events, in the order in which a watch would
 have shown them. Files are what this prints, merged by resource version; - is stdin:
 
