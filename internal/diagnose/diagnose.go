@@ -54,7 +54,7 @@ func families() []rule {
 		disruptionTarget, disruptionEvent, podStatusReason, podDeleted, evictedEvent,
 		sidecarStopped,
 		standIn, restartedWithAll, runtimeUnknown, statusLost, seccompKilled, startError,
-		probeKill, postStartHook, containerReplaced, sandboxChanged, sandboxDied, runtimeStateUnknown,
+		probeKill, probeEndsPod, postStartHook, containerReplaced, sandboxChanged, sandboxDied, runtimeStateUnknown,
 		oomKilled,
 		probeUnseen,
 		execFormat, exitZero, exitSignal, exitCode,

@@ -18,6 +18,13 @@ func initCompleted(e *evidence.Evidence) *answer {
 		return nil
 	}
 	a := completed(e, "The init container finished its work.")
+	if !e.Pod.DeletionTimestamp.IsZero() && !endedBefore(e, deletionRequested(&e.Pod)) {
+		if killing(e) != nil {
+			return nil // it was stopped with its pod
+		}
+		a.confidence = record.Likely
+		a.alternatives = []record.Alternative{{Cause: "pod_deleted", Why: "it ended when the pod was deleted, and may have been stopped for that"}}
+	}
 	if strings.HasPrefix(e.Stop.Message, "Unable to get init container status from container runtime") {
 		a.confidence = record.Likely
 		a.summary = "The init container is taken for finished: the runtime no longer knows it, and the pod got past it."

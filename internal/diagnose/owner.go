@@ -218,6 +218,15 @@ func (d *deletion) withoutEvent(o *evidence.Owner, own *evidence.Controller) {
 		d.evidence = append(d.evidence, ownerEvidence(d.e, own, "spec.replicas", strconv.Itoa(int(*own.Replicas)), time.Time{}))
 		return
 	}
+	if own.Kind == "StatefulSet" || own.Kind == "DaemonSet" {
+		if old, _ := older(own.Revision, own.NewestRevision); old {
+			d.found("rollout", fmt.Sprintf("its %s %s has a newer revision than the pod", own.Kind, own.Name))
+			d.evidence = append(d.evidence, d.revision(own, own)...)
+			d.unsure = true
+			d.alternatives = append(d.alternatives, record.Alternative{Cause: "pod_deleted", Why: "somebody may have deleted the pod itself: no event of the controller says that it did"})
+			return
+		}
+	}
 	read := o.EventsRead && !d.from.IsZero() && (d.e.EventsSince.IsZero() || d.from.After(d.e.EventsSince))
 	if read && writesEvents(own.Kind) {
 		d.found("direct", fmt.Sprintf("its %s does not say that it deleted it, so somebody probably deleted the pod itself", own.Kind))

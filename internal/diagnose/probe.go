@@ -44,6 +44,28 @@ func probeKill(e *evidence.Evidence) *answer {
 	return nil
 }
 
+// probeEndsPod: the last container of a pod fails a probe and is not to be started again.
+// The kubelet then ends the pod as a whole, by an event that names no reason
+// (pkg/kubelet/kuberuntime computePodActions, where no container is kept or started).
+func probeEndsPod(e *evidence.Evidence) *answer {
+	k := killing(e)
+	if k == nil || !strings.HasPrefix(k.event.Message, "Stopping container") || policy(e) != "Never" || !e.Pod.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	for _, p := range probeKinds() {
+		spec, u := p.spec(&e.Container), unhealthy(e, &p)
+		if spec == nil || u == nil || u.at.IsZero() || u.at.Before(k.at.Add(-seconds(spec.PeriodSeconds)-skew)) || u.at.After(k.at.Add(skew)) {
+			continue
+		}
+		a := killedBy(e, &p, k)
+		a.confidence = record.Likely
+		a.ruledOut = nil
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: "the kubelet ended the whole pod, as it does where none of its containers is to run any more, and its event names no probe"})
+		return a
+	}
+	return nil
+}
+
 func killedBy(e *evidence.Evidence, p *probeKind, k *occurrence) *answer {
 	a := &answer{
 		category:   record.Failure,

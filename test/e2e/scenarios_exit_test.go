@@ -87,7 +87,11 @@ func exitScenarios() []scenario {
 
 	var all []scenario
 	for _, l := range loops {
-		all = append(all, scenario{name: l.name, truth: []claim{l.is}, run: func(s *space) {
+		truth := []claim{l.is}
+		if l.is.cause == "app_exit" && l.is.detail != "" {
+			truth = append(truth, unheard(l.is.of)) // the detail is in the log alone
+		}
+		all = append(all, scenario{name: l.name, truth: truth, run: func(s *space) {
 			s.startFails[l.container.Name] = !l.starts
 			s.create(newPod("loop", l.container))
 			list := s.untilStops("loop", l.container.Name, crashes)

@@ -27,7 +27,7 @@ func memoryScenarios() []scenario {
 		provocation{
 			// Each is below its own limit: together they are above that of the pod.
 			name: "oom-of-pod-and-limits", truth: []claim{failure("app/hungry", "the limit of the pod is reached before its own, since another container holds most of it", "oom_killed", "pod_limit|level_unknown", fair)},
-			pods: []*corev1.Pod{changed(mounted(newPod("app", limited(misbehave("beside", "write", "/held/file", "31457280", "forever"), "48Mi"), limited(misbehave("hungry", "sleep", "3s", "oom"), "48Mi")),
+			pods: []*corev1.Pod{changed(mounted(newPod("app", modest(limited(misbehave("beside", "write", "/held/file", "31457280", "forever"), "48Mi")), modest(limited(misbehave("hungry", "sleep", "3s", "oom"), "48Mi"))),
 				corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}}, corev1.VolumeMount{Name: "held", MountPath: "/held"}), func(p *corev1.PodSpec) {
 				p.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: quantity("56Mi")}}
 			})}, stops: 2,
@@ -113,6 +113,12 @@ func probeKindScenarios() []scenario {
 			})},
 		},
 	)
+}
+
+// modest lets a container ask for less than its limit.
+func modest(c corev1.Container) corev1.Container {
+	c.Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: quantity("8Mi")}
+	return c
 }
 
 // slowestScenarios are stalls that count as such only after minutes.
