@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -151,6 +152,9 @@ type dumpEvents struct {
 	// are written to: the default one, as a node has none (client-go's recorder).
 	nodes  bool
 	latest time.Time
+	// aboutNodes holds them by the node's name, which writers agree on: the kubelet gives no
+	// UID or the name for one.
+	aboutNodes map[string]map[types.UID]*corev1.Event
 }
 
 // saw takes an object, for the time that it tells.
@@ -169,12 +173,27 @@ func (d *dumpEvents) saw(obj dump.Object) {
 		if obj.InvolvedObject.Kind == "Node" || obj.Namespace == metav1.NamespaceDefault {
 			d.nodes = true
 		}
+		d.sawNode(obj)
 	case *corev1.Pod:
 		d.pods[obj.UID] = true
 	}
 	if t := newestTime(obj); t.After(d.latest) {
 		d.latest = t
 	}
+}
+
+func (d *dumpEvents) sawNode(ev *corev1.Event) {
+	o := &ev.InvolvedObject
+	if o.Kind != "Node" {
+		return
+	}
+	if d.aboutNodes == nil {
+		d.aboutNodes = make(map[string]map[types.UID]*corev1.Event)
+	}
+	if d.aboutNodes[o.Name] == nil {
+		d.aboutNodes[o.Name] = make(map[types.UID]*corev1.Event)
+	}
+	d.aboutNodes[o.Name][ev.UID] = ev
 }
 
 // newestTime is the newest time that an object tells of itself: when it was written last,
@@ -233,17 +252,14 @@ func (d *dumpEvents) Events(_ context.Context, _, uid string) ([]*corev1.Event, 
 	return d.objects.EventsAbout(types.UID(uid)), nil
 }
 
-// NodeEvents implements pipeline.NodeEventReader: the kubelet gives a node's name for its
-// UID, others the UID.
+// NodeEvents implements pipeline.NodeEventReader.
 func (d *dumpEvents) NodeEvents(_ context.Context, name string) ([]*corev1.Event, error) {
 	if !d.nodes {
 		return nil, errNoNodeEvents
 	}
-	found := d.objects.EventsAbout(types.UID(name))
-	if n, ok := dump.ByName[*corev1.Node](d.objects, "", name); ok && string(n.UID) != name {
-		found = append(found, d.objects.EventsAbout(n.UID)...)
-	}
-	return found, nil
+	return slices.SortedFunc(maps.Values(d.aboutNodes[name]), func(a, b *corev1.Event) int {
+		return cmp.Or(extract.EventTime(a).Compare(extract.EventTime(b)), cmp.Compare(a.Name, b.Name))
+	}), nil
 }
 
 var (

@@ -55,6 +55,8 @@ type collector struct {
 	boots  *boots
 	// now is when what is read is as it is.
 	now func() time.Time
+	// live tells that events may still be on their way.
+	live bool
 	// read counts a reading, nil for none.
 	read func(what string, err error)
 }
@@ -303,8 +305,14 @@ func (c *collector) ownerEvents(ctx context.Context, e *evidence.Evidence) {
 		}
 		all = append(all, events...)
 	}
-	e.Owner.EventsRead, e.Owner.Events = true, extract.Events(all)
+	// Controllers write their events after what they tell of, and a busy API server takes them
+	// later still: that there is none means nothing at first.
+	e.Owner.EventsRead = !c.live || e.AsOf.Sub(requested(e)) >= eventsSettle
+	e.Owner.Events = extract.Events(all)
 }
+
+// eventsSettle is how long the events of a controller may take.
+const eventsSettle = 15 * time.Second
 
 // history reads what was recorded before of this container of this pod.
 func (c *collector) history(ctx context.Context, f *Finding) {

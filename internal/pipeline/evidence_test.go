@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,9 +25,10 @@ import (
 
 // cluster is a ClusterReader of one node.
 type cluster struct {
-	node *corev1.Node
-	err  error
-	gate chan struct{}
+	node  *corev1.Node
+	chain []metav1.Object
+	err   error
+	gate  chan struct{}
 }
 
 var missingObject = apierrors.NewNotFound(schema.GroupResource{Resource: "things"}, "x")
@@ -61,7 +63,9 @@ func (*cluster) Claim(context.Context, string, string) (*corev1.PersistentVolume
 func (*cluster) Namespace(context.Context, string) (*corev1.Namespace, error) {
 	return &corev1.Namespace{}, nil
 }
-func (*cluster) Controllers(context.Context, metav1.Object) ([]metav1.Object, error) { return nil, nil }
+func (c *cluster) Controllers(context.Context, metav1.Object) ([]metav1.Object, error) {
+	return c.chain, nil
+}
 func (*cluster) Pod(context.Context, string, string) (*corev1.Pod, error) {
 	return nil, missingObject
 }
@@ -572,6 +576,54 @@ func TestEventsThatOccurred(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, occurred(before, e)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// TestSilenceOfAControllerCountsLater holds that nobody is said to have deleted a pod before
+// its controller had the time to say that it did.
+func TestSilenceOfAControllerCountsLater(t *testing.T) {
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "db", UID: "db"}}
+	set.Spec.Replicas = new(int32(3))
+	deleted := func() *corev1.Pod {
+		p := pod("u", 2, killed(0))
+		p.Name = "db-0"
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", UID: "db", Controller: new(true)}}
+		at := metav1.NewTime(noon)
+		p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &at, new(int64(1))
+		return p
+	}
+	details := func(g *rig) (out []string) {
+		for _, r := range g.told {
+			if r.Stop != nil { // the pod is not removed either, which is a stall
+				out = append(out, r.Diagnosis.Detail)
+			}
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		name string
+		late *corev1.Event
+		want []string
+	}{
+		{"it says nothing", nil, []string{"", "direct"}},
+		{"it says so late", event("StatefulSet", "db", "SuccessfulDelete", "delete Pod db-0 in StatefulSet db successful", 0), []string{"", "controller"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := watched(t, new(ledger), func(o *Options) { o.Readers.Cluster = &cluster{chain: []metav1.Object{set}} })
+			g.Replace("", nil, "1")
+			g.Event(event("Pod", "u", "Killing", "Stopping container app", 0))
+			g.Apply("", object(deleted()))
+			time.Sleep(5 * time.Second)
+			if tc.late != nil {
+				g.Event(tc.late)
+			}
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if diff := cmp.Diff(tc.want, details(g)); diff != "" {
+				t.Errorf("%s: details told (-want +got):\n%s", tc.name, diff)
+			}
+			g.end(t)
+		})
 	}
 }
 

@@ -21,7 +21,8 @@ const (
 // beside it has come to light.
 const (
 	firstLook  = 2 * time.Second
-	secondLook = 30 * time.Second
+	secondLook = 20 * time.Second
+	thirdLook  = time.Minute
 )
 
 // nextLook is when a stop that was looked at a number of times is looked at again; false
@@ -32,6 +33,8 @@ func nextLook(looks int) (time.Duration, bool) {
 		return firstLook, true
 	case 1:
 		return secondLook, true
+	case 2:
+		return thirdLook, true
 	}
 	return 0, false
 }

@@ -146,7 +146,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		told:          make(chan struct{}, 1),
 	}
 	r.collector = newCollector(r.engine, o.Readers, o.Now)
-	r.collector.read = o.Meter.Read
+	r.collector.live, r.collector.read = true, o.Meter.Read
 	r.ward = newWard(r.engine, detect.NewStalls(o.Cluster))
 	r.ward.count = o.Meter.Stalling
 	r.room.L = &r.mu
