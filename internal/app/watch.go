@@ -69,6 +69,7 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 		Readers:  readers,
 		AsOf:     time.Now,
 		Snapshot: true,
+		Workers:  lookWorkers,
 		Filter:   filter,
 		Emit:     func(f pipeline.Finding) { found = append(found, f) },
 	}
@@ -104,6 +105,10 @@ func listEvents(ctx context.Context, s Source, index *pipeline.EventIndex, logge
 	err = watcher.Run(ctx, list)
 	return list.missing, err
 }
+
+// lookWorkers is how many stops are looked into at once: what takes time is the API server's
+// answer for each log.
+const lookWorkers = 8
 
 // eventsWait bounds how long a list of events may take.
 const eventsWait = 30 * time.Second

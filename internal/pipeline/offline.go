@@ -3,8 +3,10 @@ package pipeline
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,6 +32,9 @@ type Offline struct {
 	AsOf func() time.Time
 	// Snapshot tells that every pod is shown once.
 	Snapshot bool
+	// Workers is how many stops of one list are collected for at once, where the Readers wait
+	// for a cluster; 1 if zero.
+	Workers int
 	// Filter narrows down the pods that are looked at; nil for all. Pods that pass one and of which
 	// there is nothing to find are emitted too, by Finish, with a record that has no kind.
 	Filter func(*corev1.Pod) bool
@@ -214,10 +219,42 @@ func (o *Offline) found(found []Finding) {
 		if kept, ok := o.recents.byID[f.Record.ID]; ok {
 			carry(&kept.Finding, f)
 		}
-		o.collector.stop(o.Context, f)
-		o.recents.put(*f, time.Time{})
-		o.emit(f)
 	}
+	o.collect(found)
+	for i := range found {
+		o.recents.put(found[i], time.Time{})
+		o.Emit(found[i])
+	}
+}
+
+// collect gathers the evidence for stops, for those of one container in their order: each
+// is history to the next.
+func (o *Offline) collect(found []Finding) {
+	var byContainer [][]*Finding
+	at := make(map[record.ContainerKey]int)
+	for i := range found {
+		r := &found[i].Record
+		key := record.ContainerKey{PodUID: r.PodUID, Type: r.ContainerType, Name: r.Container}
+		n, ok := at[key]
+		if !ok {
+			n = len(byContainer)
+			at[key] = n
+			byContainer = append(byContainer, nil)
+		}
+		byContainer[n] = append(byContainer[n], &found[i])
+	}
+	var workers errgroup.Group
+	workers.SetLimit(max(o.Workers, 1))
+	for _, of := range byContainer {
+		workers.Go(func() error {
+			for _, f := range of {
+				o.collector.stop(o.Context, f)
+				o.emitted.add(f.Record)
+			}
+			return nil
+		})
+	}
+	_ = workers.Wait() // nothing of it fails: what cannot be read is missing in the evidence
 }
 
 func (o *Offline) emit(f *Finding) {
@@ -274,13 +311,17 @@ func (o *Offline) ended(episodes []detect.Episode) {
 	}
 }
 
-// emitted is the history of an Offline: the newest stops of each container.
+// emitted is the history of an Offline: the newest stops of each container. It may be used
+// from several goroutines.
 type emitted struct {
+	mu          sync.Mutex
 	byContainer map[record.ContainerKey][]record.Record
 	pods        map[string]bool
 }
 
 func (h *emitted) add(r record.Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.pods == nil {
 		h.byContainer, h.pods = make(map[record.ContainerKey][]record.Record), make(map[string]bool)
 	}
@@ -301,6 +342,8 @@ func (h *emitted) add(r record.Record) {
 
 // List implements HistoryReader for what a collector asks.
 func (h *emitted) List(_ context.Context, q store.Query) ([]record.Record, string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	out := slices.Clone(h.byContainer[record.ContainerKey{PodUID: q.PodUID, Name: q.Container}])
 	slices.Reverse(out)
 	return out, "", nil
