@@ -48,10 +48,12 @@ func probeKindScenarios() []scenario {
 		return misbehave("main", append([]string{"term-exit", "143"}, append(verbs, "forever")...)...)
 	}
 	live := func(name, truth, detail string, c corev1.Container, p *corev1.Probe) provocation {
+		p.InitialDelaySeconds = 2 // by then it listens, if it ever does
 		c.LivenessProbe = p
 		return provocation{name: name, truth: []claim{failure("sick/main", truth, "liveness_probe", detail, proven)}, pods: one("sick", c)}
 	}
 	starts := func(name, truth, detail string, c corev1.Container, p *corev1.Probe) provocation {
+		p.InitialDelaySeconds = 2
 		c.StartupProbe = p
 		return provocation{name: name, truth: []claim{failure("slow/main", truth, "startup_probe", detail, proven)}, pods: one("slow", c)}
 	}
