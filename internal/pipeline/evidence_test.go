@@ -520,3 +520,24 @@ func TestEventThatComesWhileCollecting(t *testing.T) {
 		g.end(t)
 	})
 }
+
+func TestWeaker(t *testing.T) {
+	says := func(cause, detail string, c record.Confidence) *record.Record {
+		return &record.Record{Category: record.Failure, Diagnosis: record.Diagnosis{Cause: cause, Detail: detail, Confidence: c}}
+	}
+	for _, tc := range []struct {
+		a, b *record.Record
+		want bool
+	}{
+		{says("liveness_probe", "http_404", record.Confirmed), says("liveness_probe", "http_404", record.Likely), true},
+		{says("liveness_probe", "http_404", record.Confirmed), says("liveness_probe", "refused", record.Confirmed), true},
+		{says("liveness_probe", "", record.Confirmed), says("liveness_probe", "refused", record.Confirmed), false},
+		{says("liveness_probe", "http_404", record.Likely), says("liveness_probe", "refused", record.Confirmed), false},
+		{says("pod_deleted", "direct", record.Confirmed), says("pod_deleted", "rollout", record.Likely), false},
+		{says("app_exit", "", record.Confirmed), says("oom_killed", "", record.Likely), false},
+	} {
+		if got := weaker(tc.a, tc.b); got != tc.want {
+			t.Errorf("%+v, then %+v: %v", tc.a.Diagnosis, tc.b.Diagnosis, got)
+		}
+	}
+}

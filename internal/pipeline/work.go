@@ -241,10 +241,15 @@ func differs(a, b *record.Record) bool {
 }
 
 // weaker tells that a diagnosis says the same as another and is less sure of it: then
-// evidence was lost and not gained.
+// evidence was lost and not gained. What a probe got is what it got before the kill; that
+// nobody listens while the container is being stopped comes later, and explains nothing.
 func weaker(a, b *record.Record) bool {
 	x, y := &a.Diagnosis, &b.Diagnosis
-	return x.Cause == y.Cause && x.Detail == y.Detail && a.Category == b.Category && x.Confidence == record.Confirmed
+	if x.Cause != y.Cause || a.Category != b.Category || x.Confidence != record.Confirmed {
+		return false
+	}
+	probe := x.Cause == "liveness_probe" || x.Cause == "startup_probe"
+	return x.Detail == y.Detail || probe && x.Detail != ""
 }
 
 // Event implements EventSink.
