@@ -32,6 +32,12 @@ func within(e *evidence.Evidence, t time.Time) bool {
 // there is none. An event that repeats happened for certain at its first and at its last
 // time; one that was merged from several had its message at the last time alone.
 func lastEvent(e *evidence.Evidence, match func(*evidence.Event) bool) *occurrence {
+	return lastEventBy(e, time.Time{}, match)
+}
+
+// lastEventBy is lastEvent for what happened not later than a time; zero for no such bound.
+func lastEventBy(e *evidence.Evidence, by time.Time, match func(*evidence.Event) bool) *occurrence {
+	fits := func(t time.Time) bool { return within(e, t) && (by.IsZero() || !t.After(by)) }
 	var found *occurrence
 	for i := range e.Events {
 		ev := &e.Events[i]
@@ -39,8 +45,8 @@ func lastEvent(e *evidence.Evidence, match func(*evidence.Event) bool) *occurren
 			continue
 		}
 		at := ev.Last
-		if !within(e, at) {
-			if at = ev.First; ev.Combined || !within(e, at) {
+		if !fits(at) {
+			if at = ev.First; ev.Combined || !fits(at) {
 				continue
 			}
 		}

@@ -53,7 +53,7 @@ func probeEndsPod(e *evidence.Evidence) *answer {
 		return nil
 	}
 	for _, p := range probeKinds() {
-		spec, u := p.spec(&e.Container), unhealthy(e, &p)
+		spec, u := p.spec(&e.Container), unhealthy(e, &p, k.at.Add(skew))
 		if spec == nil || u == nil || u.at.IsZero() || u.at.Before(k.at.Add(-seconds(spec.PeriodSeconds)-skew)) || u.at.After(k.at.Add(skew)) {
 			continue
 		}
@@ -75,7 +75,7 @@ func killedBy(e *evidence.Evidence, p *probeKind, k *occurrence) *answer {
 		ruledOut:   []record.Alternative{{Cause: "app_exit", Why: "the kubelet decided to kill the container before it ended"}},
 	}
 	spec := p.spec(&e.Container)
-	u := unhealthy(e, p)
+	u := unhealthy(e, p, k.at)
 	what := ""
 	if u != nil {
 		a.detail = probeDetail(u.event.Message, spec)
@@ -114,9 +114,11 @@ func killedBy(e *evidence.Evidence, p *probeKind, k *occurrence) *answer {
 	return a
 }
 
-// unhealthy returns the newest failure of the probe within the instance's life; nil where
-// there is none, or where it may be another container's.
-func unhealthy(e *evidence.Evidence, p *probeKind) *occurrence {
+// unhealthy returns the newest failure of the probe within the instance's life, up to the
+// time of its kill where that is known; nil where there is none, or where it may be another
+// container's. The kubelet probes no more once it has decided to kill (prober/worker.go
+// onHold): a later failure is one of the next instance, which may run in the same second.
+func unhealthy(e *evidence.Evidence, p *probeKind, killed time.Time) *occurrence {
 	match := func(ev *evidence.Event) bool {
 		if ev.Reason != "Unhealthy" || !ev.Container || !strings.HasPrefix(ev.Message, p.failed) {
 			return false
@@ -131,7 +133,7 @@ func unhealthy(e *evidence.Evidence, p *probeKind) *occurrence {
 		// A probe that could not be made does not count (pkg/kubelet/prober/worker.go).
 		return !strings.Contains(ev.Message, "probe errored")
 	}
-	if u := lastEvent(e, match); u != nil {
+	if u := lastEventBy(e, killed, match); u != nil {
 		return u
 	}
 	if ev := between(e, match); ev != nil && !ev.Combined {
@@ -281,7 +283,7 @@ func probeUnseen(e *evidence.Evidence) *answer {
 		default:
 			continue
 		}
-		if u := unhealthy(e, &p); u != nil {
+		if u := unhealthy(e, &p, time.Time{}); u != nil {
 			a.detail = probeDetail(u.event.Message, spec)
 			a.evidence = append(a.evidence, eventEvidence(e, u))
 		}
