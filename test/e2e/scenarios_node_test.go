@@ -85,7 +85,10 @@ func restartedTruths() []claim {
 		list = append(list, disruption(of, truth, "runtime_restarted", "", proven))
 	}
 	for _, of := range []string{"crash-1/main", "crash-2/main", "crash-3/main"} {
-		list = append(list, disruption(of, truth, "runtime_restarted|sandbox_changed", "", proven).maybe())
+		list = append(list,
+			disruption(of, truth, "runtime_restarted|sandbox_changed", "", proven).maybe(),
+			failure(of, "ends in the seconds in which the runtime comes back", "unknown", "*", untold).maybe(),
+		)
 	}
 	return list
 }
