@@ -154,6 +154,7 @@ func TestDiagnose(t *testing.T) {
 		{"runtime restarted", exited(255, "Unknown"), verdict{"runtime_restarted", "", disruption, confirmed}},
 		{"255 of the program", exited(255, "Error"), verdict{"app_exit", "", failure, likely}},
 		{"stand-in", exited(137, "ContainerStatusUnknown"), verdict{"status_unknown", "", failure, unknown}},
+		{"restart of all containers, an init container", exited(137, "RestartingAllContainers", typeIs(record.Init)), verdict{"restart_all_containers", "", lifecycle, likely}},
 		{"restart of all containers", exited(137, "RestartingAllContainers"), verdict{"restart_all_containers", "", lifecycle, confirmed}},
 		{"command not found", exited(128, "StartError", message(`exec: "x": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}},
 		{"path not found", exited(128, "StartError", message(`exec: "/x": stat /x: no such file or directory: unknown`)), verdict{"command_not_found", "", failure, confirmed}},

@@ -57,6 +57,11 @@ func restartedWithAll(e *evidence.Evidence) *answer {
 		}
 		a.missing = []record.Missing{{What: "container whose rule it was", Why: "no other container of the pod shows an exit code that a rule with RestartAllContainers matches"}}
 	}
+	if e.Container.Type == record.Init && !byEvent {
+		// The stand-in replaces whatever end it had, and one that had finished before is removed too.
+		a.confidence = record.Likely
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "completed", Why: "the init container had probably finished its work before, and is run again with the others"})
+	}
 	if e.Stop.Reason == "RestartingAllContainers" {
 		a.summary += "; the exit code 137 is a stand-in"
 	}
