@@ -27,7 +27,11 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 		}
 		return kubeletEnded(e, reason, message)
 	}
-	if endedBefore(e, c.Time) {
+	if c.Reason != "DeletionByPodGC" && (e.Pod.DeletionTimestamp.IsZero() && e.Stop.ExitObserved || byItself(e)) {
+		// The condition is set before the deletion is asked for, which may fail.
+		return nil
+	}
+	if endedBefore(e, c.Time) && !stoppedNear(e, c.Time) {
 		return nil
 	}
 	a := &answer{category: record.Disruption, confidence: record.Confirmed}
@@ -81,7 +85,7 @@ func disruptionEvent(e *evidence.Evidence) *answer {
 			continue
 		case !p.DeletionTimestamp.IsZero() && (ev.Last.Before(deletionRequested(p).Add(-eventSlack)) || ev.Last.After(p.DeletionTimestamp.Add(skew))):
 			continue
-		case ev.Reason == "Preempted":
+		case ev.Reason == "Preempted" && strings.HasPrefix(ev.Message, "Preempted by"):
 			a.cause, a.summary = "preempted", "The scheduler preempted the pod to make room for one of higher priority"
 		case ev.Reason == "TaintManagerEviction" && strings.HasPrefix(ev.Message, "Marking for deletion"):
 			a.cause, a.summary = "taint_eviction", "The pod was evicted because it does not tolerate a NoExecute taint of its node"
@@ -186,7 +190,7 @@ func kubeletEnded(e *evidence.Evidence, reason, message string) *answer {
 	switch {
 	case killed != nil:
 		a.evidence = append(a.evidence, eventEvidence(e, killed))
-	case covered(e) && !lossy(e) && !(s.Reason == "Error" && (s.ExitCode == 137 || s.ExitCode == 143)):
+	case s.HasExitCode && !synthetic(s) && s.ExitCode != 137 && s.ExitCode != 143, covered(e) && !lossy(e) && s.Reason != "Error":
 		a.confidence = record.Likely
 		a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "no Killing event of this container is there: it may have ended before the kubelet stopped the pod"}}
 	}
@@ -207,6 +211,9 @@ func beforeTheKill(e *evidence.Evidence) bool {
 		if ev := &e.Events[i]; endsThePod(ev) && ev.Reason == e.Pod.Reason && !ev.First.IsZero() {
 			return f.Before(ev.First.Add(-skew))
 		}
+	}
+	if d := e.Pod.ActiveDeadlineSeconds; e.Pod.Reason == "DeadlineExceeded" && d > 0 && !e.Pod.StartedAt.IsZero() && f.Before(e.Pod.StartedAt.Add(seconds(d)-skew)) {
+		return true
 	}
 	grace := seconds(e.Pod.TerminationGraceSeconds) + time.Minute
 	if c := e.Pod.Disruption; c != nil && c.Reason == "TerminationByKubelet" && !c.Time.IsZero() && f.Before(c.Time.Add(-grace)) {
@@ -318,6 +325,9 @@ func sidecarStopped(e *evidence.Evidence) *answer {
 	last, known := lastApp(e)
 	if known && endedBefore(e, last.FinishedAt) {
 		return nil
+	}
+	if known && last.ExitCode != 0 && e.Pod.Phase == "Running" && e.Pod.RestartPolicy == "OnFailure" {
+		return nil // that one is started again, and the sidecars stay
 	}
 	k := killing(e)
 	if k != nil && !plainStop(k.event) {

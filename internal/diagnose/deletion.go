@@ -17,18 +17,22 @@ func podDeleted(e *evidence.Evidence) *answer {
 	if !s.ExitObserved {
 		return goneRunning(e)
 	}
-	if p.DeletionTimestamp.IsZero() || endedBefore(e, deletionRequested(p)) {
+	if p.DeletionTimestamp.IsZero() || endedBefore(e, deletionRequested(p)) && !stoppedNear(e, deletionRequested(p)) {
 		return nil
 	}
 	var a *answer
 	switch {
 	case p.DeletionGraceSeconds > 0 && atTheRequest(e):
 		a = aroundDeletion(e, deletionRequested(p))
-	case p.DeletionGraceSeconds == 0 && endedBefore(e, p.DeletionTimestamp):
+	case p.DeletionGraceSeconds == 0 && (endedBefore(e, p.DeletionTimestamp) || s.ExitCode != 137 && s.ExitCode != 143):
 		// The kubelet's final delete hides when the deletion was asked for.
 		a = aroundDeletion(e, p.DeletionTimestamp)
 	default:
 		a = deleted(e)
+		if s.ExitCode != 137 && s.ExitCode != 143 && nearTheRequest(e) && killing(e) == nil && covered(e) && !lossy(e) {
+			a.confidence = record.Likely
+			a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "no Killing event of the container is there: it may have ended by itself just before, by a clock that is ahead"}}
+		}
 	}
 	if a == nil {
 		return nil
@@ -110,6 +114,31 @@ func synthetic(s *evidence.Stop) bool {
 // times alone do not tell which came first.
 func atTheRequest(e *evidence.Evidence) bool {
 	return !e.Stop.FinishedAt.IsZero() && !e.Stop.FinishedAt.After(deletionRequested(&e.Pod))
+}
+
+// clocks is what the clocks of a node and of the API server may differ by in a cluster
+// that works.
+const clocks = 10 * time.Second
+
+// nearTheRequest tells that the instance ended so soon after its pod's deletion was asked
+// for that the order of the two hangs on two clocks.
+func nearTheRequest(e *evidence.Evidence) bool {
+	p := &e.Pod
+	return p.DeletionGraceSeconds > 0 && !e.Stop.FinishedAt.IsZero() && e.Stop.FinishedAt.Sub(deletionRequested(p)) < clocks
+}
+
+// stoppedNear tells that the kubelet stopped the container, and gave no reason, so little
+// before t that a node's clock that is behind is why.
+func stoppedNear(e *evidence.Evidence, t time.Time) bool {
+	k := killing(e)
+	return k != nil && plainStop(k.event) && !k.at.Before(t.Add(-clocks)) && !e.Stop.FinishedAt.Before(t.Add(-clocks))
+}
+
+// byItself tells that the instance ended before the deletion of its pod was asked for, and
+// that the kubelet had not begun to stop it.
+func byItself(e *evidence.Evidence) bool {
+	p := &e.Pod
+	return p.DeletionGraceSeconds > 0 && atTheRequest(e) && killing(e) == nil && covered(e) && !lossy(e) && e.Stop.FinishedAt.Before(deletionRequested(p))
 }
 
 // aroundDeletion decides such an end by the Killing event, which the kubelet writes

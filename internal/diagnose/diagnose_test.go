@@ -70,11 +70,22 @@ func rules(action, operator string, codes ...int32) change {
 func deletedAt(asked time.Time) change {
 	return func(e *evidence.Evidence) {
 		e.Pod.DeletionTimestamp, e.Pod.DeletionGraceSeconds = asked.Add(30*time.Second), 30
+		if e.Owner == nil {
+			e.Owner = &evidence.Owner{} // its namespace was read
+		}
 	}
 }
 
 func disrupted(reason string, when time.Time) change {
-	return func(e *evidence.Evidence) { e.Pod.Disruption = &evidence.Condition{Reason: reason, Time: when} }
+	return func(e *evidence.Evidence) {
+		e.Pod.Disruption = &evidence.Condition{Reason: reason, Time: when}
+		switch reason {
+		case "EvictionByEvictionAPI", "PreemptionByScheduler", "DeletionByTaintManager", "DeletionByDeviceTaintManager":
+			if e.Pod.DeletionTimestamp.IsZero() {
+				deletedAt(when)(e)
+			}
+		}
+	}
 }
 
 func failedPod(reason, message string) change {

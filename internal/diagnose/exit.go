@@ -14,14 +14,11 @@ import (
 
 // initCompleted: an init container that did its work.
 func initCompleted(e *evidence.Evidence) *answer {
-	if e.Container.Type != record.Init || !e.Stop.HasExitCode || e.Stop.ExitCode != 0 || e.Stop.Reason == "OOMKilled" {
-		return nil
+	if e.Container.Type != record.Init || !e.Stop.HasExitCode || e.Stop.ExitCode != 0 || e.Stop.Reason == "OOMKilled" || killing(e) != nil {
+		return nil // where the kubelet stopped it, that is told by another rule
 	}
 	a := completed(e, "The init container finished its work.")
 	if !e.Pod.DeletionTimestamp.IsZero() && !endedBefore(e, deletionRequested(&e.Pod)) {
-		if killing(e) != nil {
-			return nil // it was stopped with its pod
-		}
 		a.confidence = record.Likely
 		a.alternatives = []record.Alternative{{Cause: "pod_deleted", Why: "it ended when the pod was deleted, and may have been stopped for that"}}
 	}

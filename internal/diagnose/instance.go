@@ -37,7 +37,11 @@ func lastEvent(e *evidence.Evidence, match func(*evidence.Event) bool) *occurren
 
 // lastEventBy is lastEvent for what happened not later than a time; zero for no such bound.
 func lastEventBy(e *evidence.Evidence, by time.Time, match func(*evidence.Event) bool) *occurrence {
-	fits := func(t time.Time) bool { return within(e, t) && (by.IsZero() || !t.After(by)) }
+	return lastEventIn(e, func(t time.Time) bool { return within(e, t) && (by.IsZero() || !t.After(by)) }, match)
+}
+
+// lastEventIn is lastEvent for the times that fit.
+func lastEventIn(e *evidence.Evidence, fits func(time.Time) bool, match func(*evidence.Event) bool) *occurrence {
 	var found *occurrence
 	for i := range e.Events {
 		ev := &e.Events[i]
@@ -75,18 +79,25 @@ func between(e *evidence.Evidence, match func(*evidence.Event) bool) *evidence.E
 
 // isKilling tells a Killing event about this container.
 func isKilling(e *evidence.Evidence, ev *evidence.Event) bool {
-	return ev.Reason == "Killing" && ev.Container && !(ev.Combined && namesOther(e, ev.Message))
+	return ev.Reason == "Killing" && ev.Container && !(ev.Combined && len(e.Others) > 0 && !namesThis(e, ev.Message))
 }
 
-// namesOther tells that a message names another container of the pod: where events of
-// several containers were merged, only the message says whose it is.
-func namesOther(e *evidence.Evidence, message string) bool {
-	for i := range e.Others {
-		if n := e.Others[i].Name; n != e.Container.Name && strings.Contains(message, "ontainer "+n+" ") {
-			return true
-		}
-	}
-	return false
+// namesThis tells that a message names the container: where events of several containers
+// were merged, only the message says whose it is, and some name none ("killing").
+func namesThis(e *evidence.Evidence, message string) bool {
+	_, after, ok := strings.Cut(message, "ontainer "+e.Container.Name)
+	return ok && (after == "" || after[0] == ' ')
+}
+
+// ordered tells that a kill at t can be what ended the instance. The kubelet says that it
+// kills before it does, and by the same clock as the runtime says when the container ended:
+// what it says later is of a container that had ended by itself. What it says in the second
+// of a start is of the instance before, which it often replaces within that second.
+func ordered(e *evidence.Evidence, t time.Time) bool {
+	s := e.Stop
+	second := t.Truncate(time.Second)
+	return within(e, t) && (s.FinishedAt.IsZero() || !second.After(s.FinishedAt)) &&
+		(s.Ordinal == 0 || s.StartedAt.IsZero() || s.FinishedAt.Equal(s.StartedAt) || second.After(s.StartedAt))
 }
 
 // killing returns the Killing event of this instance: about this container, and within
@@ -94,7 +105,7 @@ func namesOther(e *evidence.Evidence, message string) bool {
 func killing(e *evidence.Evidence) *occurrence {
 	var plain *occurrence
 	for _, p := range []bool{false, true} {
-		k := lastEvent(e, func(ev *evidence.Event) bool { return isKilling(e, ev) && plainStop(ev) == p })
+		k := lastEventIn(e, func(t time.Time) bool { return ordered(e, t) }, func(ev *evidence.Event) bool { return isKilling(e, ev) && plainStop(ev) == p })
 		if k != nil && !p {
 			return k
 		}

@@ -35,7 +35,7 @@ func postStartHook(e *evidence.Evidence) *answer {
 		return nil
 	}
 	failed := lastEvent(e, func(ev *evidence.Event) bool { return ev.Reason == "FailedPostStartHook" && ev.Container })
-	if e.Container.WaitingReason == "PostStartHookError" && !strings.Contains(e.Stop.Field, "].state.") {
+	if e.Container.WaitingReason == "PostStartHookError" && strings.Contains(e.Stop.Field, "].lastState.") {
 		ev := statusEvidence(e)
 		a.evidence = append(a.evidence, ev(statusPath(e)+".state.waiting.reason", e.Container.WaitingReason))
 		if m := e.Container.WaitingMessage; m != "" {
@@ -72,7 +72,22 @@ func postStartHook(e *evidence.Evidence) *answer {
 		a.missing = []record.Missing{{What: "what the hook got", Why: "it stands in the waiting message alone, which was replaced since; the events do not have it"}}
 	}
 	a.evidence = append(a.evidence, exitEvidence(e)...)
+	if endedFirst(e) {
+		a.confidence = record.Likely
+		a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "the container had ended when the hook was run in it, and that may be why the hook failed"}}
+	}
 	return a
+}
+
+// notRunning is how runtimes refuse to run a hook in a container that has ended
+// (containerd internal/cri/server/container_execsync.go, runc exec, cri-o).
+var notRunning = regexp.MustCompile(`CONTAINER_EXITED state|cannot exec in a stopped (?:container|state)|container not running|container is not created or running`)
+
+// endedFirst tells that a hook failed because the container had ended by itself, as far as
+// the kubelet's part of the message tells.
+func endedFirst(e *evidence.Evidence) bool {
+	m := hookFailure.FindStringSubmatch(e.Container.WaitingMessage)
+	return m != nil && notRunning.MatchString(m[2])
 }
 
 // containerReplaced: the kubelet restarts the container because somebody changed it.
@@ -119,7 +134,7 @@ func sandboxChanged(e *evidence.Evidence) *answer {
 		return nil
 	}
 	k := killing(e)
-	if k == nil || !plainStop(k.event) || k.at.Before(s.at.Add(-skew)) {
+	if k == nil || !plainStop(k.event) || k.at.Before(s.at.Add(-skew)) || k.at.After(s.at.Add(sandboxNear)) {
 		return nil
 	}
 	a := &answer{

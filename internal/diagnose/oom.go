@@ -211,6 +211,9 @@ func nodeCalm(e *evidence.Evidence) (bool, string) {
 	if n == nil || n.Gone {
 		return false, ""
 	}
+	if has := int64(n.Allocatable["memory"]) / 1000; has > 0 && max(e.Container.MemoryLimit, podMemory(e)) >= has {
+		return false, "" // the node's memory is used up before such a limit is
+	}
 	pressure := condition(n.Conditions, "MemoryPressure")
 	if pressure != nil && pressure.Status == "True" {
 		return false, ""

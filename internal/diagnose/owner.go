@@ -66,6 +66,10 @@ func (d *deletion) decide() {
 	if e.Pod.Owner == nil && (o == nil || len(o.Chain) == 0) {
 		if !e.Pod.Static {
 			d.found("direct", "it has no controller, so somebody deleted the pod itself")
+			if o == nil {
+				d.unsure = true
+				d.alternatives = append(d.alternatives, record.Alternative{Cause: "pod_deleted", Why: "its namespace may have been deleted; it was not read"})
+			}
 		}
 		return
 	}
@@ -141,12 +145,13 @@ func (d *deletion) byController(own *evidence.Controller) {
 	case "StatefulSet", "DaemonSet":
 		old, known := older(own.Revision, own.NewestRevision)
 		switch {
+		case surplus(e, own):
+			// Those are deleted before any is replaced (stateful_set_control.go updateStatefulSet).
+			d.found("scale_down", fmt.Sprintf("its StatefulSet %s scaled down to %d", own.Name, *own.Replicas))
+			d.evidence = append(d.evidence, ownerEvidence(e, own, "spec.replicas", strconv.Itoa(int(*own.Replicas)), time.Time{}))
 		case old:
 			d.found("rollout", fmt.Sprintf("its %s %s rolled out a new revision", own.Kind, own.Name))
 			d.evidence = append(d.evidence, d.revision(own, own)...)
-		case own.Kind == "StatefulSet" && own.Replicas != nil && ordinal(e.Pod.Name) >= int(*own.Replicas):
-			d.found("scale_down", fmt.Sprintf("its StatefulSet %s scaled down to %d", own.Name, *own.Replicas))
-			d.evidence = append(d.evidence, ownerEvidence(e, own, "spec.replicas", strconv.Itoa(int(*own.Replicas)), time.Time{}))
 		default:
 			d.found("controller", fmt.Sprintf("its %s %s deleted it", own.Kind, own.Name))
 			if !known {
@@ -175,6 +180,12 @@ func (d *deletion) byReplicaSet(own *evidence.Controller) {
 	case known && d.scaledUpOther(own):
 		// A rollback gives the old ReplicaSet the newest revision, after it had lost its pods.
 		d.found("rollout", fmt.Sprintf("%s %s scaled up another ReplicaSet in place of the pod's", top.Kind, top.Name))
+	case known && own.Replicas != nil && top.Replicas != nil && *own.Replicas < *top.Replicas:
+		// As with the strategy Recreate, which deletes the old pods before there is a new revision.
+		d.unsure = true
+		d.found("rollout", fmt.Sprintf("its ReplicaSet was scaled down to %d while %s %s asks for %d", *own.Replicas, top.Kind, top.Name, *top.Replicas))
+		d.evidence = append(d.evidence, ownerEvidence(d.e, own, "spec.replicas", strconv.Itoa(int(*own.Replicas)), time.Time{}), ownerEvidence(d.e, top, "spec.replicas", strconv.Itoa(int(*top.Replicas)), time.Time{}))
+		d.alternatives = append(d.alternatives, record.Alternative{Cause: "pod_deleted", Why: "the two may not have been read at the same time, and the " + top.Kind + " have scaled down"})
 	case known:
 		d.found("scale_down", fmt.Sprintf("%s %s scaled down", top.Kind, top.Name))
 		d.evidence = append(d.evidence, d.revision(own, top)...)
@@ -213,7 +224,9 @@ func (d *deletion) scaledUpOther(own *evidence.Controller) bool {
 
 // withoutEvent: the controllers are there, and none says that it deleted the pod.
 func (d *deletion) withoutEvent(o *evidence.Owner, own *evidence.Controller) {
-	if own.Kind == "StatefulSet" && own.Replicas != nil && ordinal(d.e.Pod.Name) >= int(*own.Replicas) {
+	if surplus(d.e, own) {
+		d.unsure = true
+		d.alternatives = append(d.alternatives, record.Alternative{Cause: "pod_deleted", Why: "the StatefulSet does not say that it deleted it: somebody may have deleted the pod itself before"})
 		d.found("scale_down", fmt.Sprintf("its StatefulSet %s has no more than %d pods", own.Name, *own.Replicas))
 		d.evidence = append(d.evidence, ownerEvidence(d.e, own, "spec.replicas", strconv.Itoa(int(*own.Replicas)), time.Time{}))
 		return
@@ -339,6 +352,11 @@ func older(revision, newest string) (old, known bool) {
 		return r < n, true
 	}
 	return revision != newest, true
+}
+
+// surplus tells that a StatefulSet asks for no pod of this number.
+func surplus(e *evidence.Evidence, own *evidence.Controller) bool {
+	return own.Kind == "StatefulSet" && own.Replicas != nil && ordinal(e.Pod.Name) >= int(own.FirstOrdinal+*own.Replicas)
 }
 
 // ordinal is the number at the end of the name of a StatefulSet's pod, -1 where there is none.

@@ -120,7 +120,7 @@ func killedBy(e *evidence.Evidence, p *probeKind, k *occurrence) *answer {
 // onHold): a later failure is one of the next instance, which may run in the same second.
 func unhealthy(e *evidence.Evidence, p *probeKind, killed time.Time) *occurrence {
 	match := func(ev *evidence.Event) bool {
-		if ev.Reason != "Unhealthy" || !ev.Container || !strings.HasPrefix(ev.Message, p.failed) {
+		if ev.Reason != "Unhealthy" || !ev.Container || !strings.HasPrefix(ev.Message, p.failed+"failed: ") {
 			return false
 		}
 		if ev.Combined {
@@ -130,8 +130,7 @@ func unhealthy(e *evidence.Evidence, p *probeKind, killed time.Time) *occurrence
 				}
 			}
 		}
-		// A probe that could not be made does not count (pkg/kubelet/prober/worker.go).
-		return !strings.Contains(ev.Message, "probe errored")
+		return true // a probe that "errored" could not be made, and does not count (pkg/kubelet/prober/worker.go)
 	}
 	if u := lastEventBy(e, killed, match); u != nil {
 		return u
@@ -166,8 +165,11 @@ func obedience(e *evidence.Evidence, a *answer, k *occurrence, spec *evidence.Pr
 }
 
 var (
-	httpStatus = regexp.MustCompile(`statuscode: (\d{3})\b`)
-	grpcFailed = regexp.MustCompile(`(?i)failed to connect service|service unhealthy \(responded with|does not implement the grpc health protocol|health rpc`)
+	httpStatus = regexp.MustCompile(`^HTTP probe failed with statuscode: (\d{3})\b`)
+	// prober matches how the kubelet's own texts begin (pkg/probe/http, tcp, grpc).
+	prober      = regexp.MustCompile(`^(?:HTTP probe failed|Get "https?:|dial tcp|timeout: |error: |service unhealthy \()`)
+	execTimeout = regexp.MustCompile(`^(?:command timed out: |command ".*" timed out)`)
+	grpcFailed  = regexp.MustCompile(`(?i)failed to connect service|service unhealthy \(responded with|does not implement the grpc health protocol|health rpc`)
 )
 
 // probeDetail classes the text of a failed probe (pkg/probe) by the kind of the probe
@@ -177,8 +179,11 @@ func probeDetail(message string, spec *evidence.Probe) string {
 	if spec != nil {
 		kind = spec.Kind
 	}
-	if kind == "exec" {
-		if strings.Contains(message, "timed out after") && strings.Contains(message, "command ") {
+	_, message, _ = strings.Cut(message, " probe failed: ")
+	switch {
+	case kind == "exec", kind == "" && !prober.MatchString(message):
+		// What follows is what the command printed, which may be anything.
+		if execTimeout.MatchString(message) {
 			return "timeout"
 		}
 		return "exec"

@@ -109,7 +109,7 @@ func TestWhoDeletedThePod(t *testing.T) {
 		{"the namespace was deleted later", deleted(func(e *evidence.Evidence) { e.Owner = &evidence.Owner{NamespaceDeleting: at(600)} }), is("pod_deleted", "direct", confirmed), "", "namespace is being"},
 		{"a StatefulSet rolls out", deleted(sets("StatefulSet", "api-6b", "api-7c", 3), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-1 in StatefulSet api successful")), is("pod_deleted", "rollout", confirmed), "controller-revision-hash|updateRevision", ""},
 		{"a StatefulSet scales down", deleted(sets("StatefulSet", "api-6b", "api-6b", 1), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-1 in StatefulSet api successful")), is("pod_deleted", "scale_down", confirmed), "scaled down to 1", ""},
-		{"a StatefulSet has scaled down, and its event is not there yet", deleted(sets("StatefulSet", "api-6b", "api-6b", 1), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-2 in StatefulSet api successful")), is("pod_deleted", "scale_down", confirmed), "no more than 1", "rollout"},
+		{"a StatefulSet has scaled down, and its event is not there yet", deleted(sets("StatefulSet", "api-6b", "api-6b", 1), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-2 in StatefulSet api successful")), is("pod_deleted", "scale_down", likely), "no more than 1", "rollout"},
 		{"rolled back since", deleted(ofDeployment("2", "2", 1), says("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1"), says("Deployment api", "ScalingReplicaSet", "Scaled up replica set api-77c9 from 0 to 1")), is("pod_deleted", "rollout", confirmed), "api-77c9", "scale_down"},
 		{"a StatefulSet, for something else", deleted(sets("StatefulSet", "api-6b", "api-6b", 3), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-1 in StatefulSet api successful")), is("pod_deleted", "controller", confirmed), "", "scale_down"},
 		{"a StatefulSet of which nobody says that it deleted the pod", deleted(sets("StatefulSet", "api-6b", "api-7c", 11), at99("api-10"), says("StatefulSet api", "SuccessfulDelete", "delete Pod api-1 in StatefulSet api successful")), is("pod_deleted", "rollout", likely), "api-7c", "direct"},
@@ -139,7 +139,9 @@ func TestDeletion(t *testing.T) {
 	const lifecycle, disruption, failure, confirmed, likely = record.Lifecycle, record.Disruption, record.Failure, record.Confirmed, record.Likely
 	// What the kubelet leaves when it is done: no grace period, and the time of its own delete.
 	final := func(when int) change {
-		return func(e *evidence.Evidence) { e.Pod.DeletionTimestamp, e.Pod.DeletionGraceSeconds = at(when), 0 }
+		return func(e *evidence.Evidence) {
+			e.Pod.DeletionTimestamp, e.Pod.DeletionGraceSeconds, e.Owner = at(when), 0, &evidence.Owner{}
+		}
 	}
 	killed := event("Killing", stopping, at(30))
 	runRulings(t, []ruling{

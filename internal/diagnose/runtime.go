@@ -66,7 +66,7 @@ func runtimeUnknown(e *evidence.Evidence) *answer {
 // before; nil where nothing does.
 func rebooted(e *evidence.Evidence) *record.Evidence {
 	s := e.Stop
-	from, to := s.FinishedAt.Add(-5*time.Minute), s.FinishedAt.Add(15*time.Minute)
+	from, to := s.FinishedAt.Add(-5*time.Minute), s.FinishedAt.Add(5*time.Minute)
 	if s.FinishedAt.IsZero() {
 		from, to = s.StartedAt, e.AsOf
 		if to.IsZero() {

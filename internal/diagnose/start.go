@@ -19,6 +19,7 @@ var (
 	execTarget = regexp.MustCompile(`exec: "((?:[^"\\]|\\.)*)"`)
 	// crun: executable file `app` not found in $PATH: No such file or directory.
 	crunTarget = regexp.MustCompile("executable file `([^`]*)` not found")
+	unquoted   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|` + "`[^`]*`")
 	workingDir = regexp.MustCompile(`chdir to cwd \("([^"]*)"\)`)
 	mountPoint = regexp.MustCompile(`error mounting "[^"]*" to rootfs at "([^"]*)"`)
 	noUser     = regexp.MustCompile(`unable to find (user|group) ([^:]+): no matching entries`)
@@ -50,7 +51,7 @@ func classStart(e *evidence.Evidence, a *answer, m string) {
 	} else if t := crunTarget.FindStringSubmatch(m); t != nil {
 		target = " " + oneLine(t[1])
 	}
-	lower := strings.ToLower(m)
+	lower := strings.ToLower(unquoted.ReplaceAllString(m, `""`)) // a command may be called anything
 	has := func(text string) bool { return strings.Contains(lower, text) }
 	switch {
 	case has("container init was oom-killed"):
@@ -60,6 +61,9 @@ func classStart(e *evidence.Evidence, a *answer, m string) {
 		if l := e.Container.MemoryLimit; l > 0 && (podMemory(e) == 0 || limitedBelow(e, podMemory(e))) {
 			a.summary = fmt.Sprintf("The container's start was killed for lack of memory: its memory limit of %s is too low for it to start at all.", size(l))
 			a.evidence = append(a.evidence, limitEvidence(e))
+			if nodeOOM(e) != nil {
+				a.detail = "level_unknown" // its counter has the kills for the node's memory too
+			}
 		} else {
 			a.detail = "level_unknown"
 			a.summary = "The container's start was killed for lack of memory."

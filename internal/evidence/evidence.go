@@ -92,6 +92,9 @@ type Pod struct {
 	QOSClass        string   `json:"qosClass,omitempty"`
 	HostNetwork     bool     `json:"hostNetwork,omitempty"`
 	Static          bool     `json:"static,omitempty"` // a mirror of a pod that the kubelet runs from a file
+	// EventUID is what events about a static pod have as its UID, the hash of its file;
+	// empty for other pods.
+	EventUID string `json:"eventUID,omitempty"`
 	// Requests are those of the whole pod as the scheduler counts them.
 	Requests Resources `json:"requests,omitempty"`
 	// Limits are the pod-level ones of spec.resources (KEP-2837); nil where there are none.
@@ -363,6 +366,8 @@ type Controller struct {
 	DeletedAt time.Time `json:"deletedAt,omitzero"` // when its deletion was asked for
 	// Replicas is the number asked for, nil where the kind has none.
 	Replicas *int32 `json:"replicas,omitempty"`
+	// FirstOrdinal is the number of the first pod of a StatefulSet (spec.ordinals.start).
+	FirstOrdinal int32 `json:"firstOrdinal,omitempty"`
 	// Revision is that of this object or of the pod's template in it: the annotation
 	// deployment.kubernetes.io/revision of a ReplicaSet, the pod's controller-revision-hash
 	// under a StatefulSet or DaemonSet; NewestRevision is the one that is rolled out, known

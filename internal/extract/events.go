@@ -37,7 +37,7 @@ func AddEvents(e *evidence.Evidence, events []*corev1.Event, asOf time.Time) {
 	var own, other []evidence.Event
 	for _, ev := range events {
 		o := &ev.InvolvedObject
-		if string(o.UID) != e.Pod.UID || o.Kind != "Pod" {
+		if uid := string(o.UID); o.Kind != "Pod" || uid != e.Pod.UID && (e.Pod.EventUID == "" || uid != e.Pod.EventUID) {
 			continue
 		}
 		out := event(ev)
@@ -59,6 +59,9 @@ func AddEvents(e *evidence.Evidence, events []*corev1.Event, asOf time.Time) {
 	e.Events = append(own, other...)
 	byTime(e.Events)
 	if cut {
+		if first := own[0].Last; first.After(e.EventsSince) {
+			e.EventsSince = first // what is older is not known
+		}
 		e.Missing = append(e.Missing, record.Missing{What: "older events of the pod", Why: "there are too many"})
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/whyrestart/whyrestart/internal/detect"
@@ -313,5 +314,37 @@ func TestEvents(t *testing.T) {
 	extract.AddEvents(&e, flood, time.Time{})
 	if len(e.Events) != 64 || e.Events[0].Reason != "E36" || e.Events[63].Reason != "E99" || len(e.Missing) != 1 {
 		t.Errorf("%d events from %s to %s, missing %+v", len(e.Events), e.Events[0].Reason, e.Events[len(e.Events)-1].Reason, e.Missing)
+	}
+}
+
+// The kubelet's events about a static pod have the hash of its file as the UID, which the
+// mirror has in an annotation; and what was cut off is not known.
+func TestEventsOfStaticPods(t *testing.T) {
+	e := evidence.Evidence{Pod: evidence.Pod{UID: "mirror", EventUID: "hash"}, Container: evidence.Container{Name: "etcd"}}
+	at := metav1.NewTime(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	of := func(uid string) *corev1.Event {
+		return &corev1.Event{
+			InvolvedObject: corev1.ObjectReference{Kind: "Pod", UID: types.UID(uid), FieldPath: "spec.containers{etcd}"},
+			Reason:         "Killing", FirstTimestamp: at, LastTimestamp: at,
+		}
+	}
+	extract.AddEvents(&e, []*corev1.Event{of("hash"), of("mirror"), of("other"), of("")}, at.Time)
+	if len(e.Events) != 2 {
+		t.Errorf("%d events, want 2: %v", len(e.Events), e.Events)
+	}
+	e.Pod.EventUID = ""
+	extract.AddEvents(&e, []*corev1.Event{of("hash"), of("mirror"), of("other"), of("")}, at.Time)
+	if len(e.Events) != 1 {
+		t.Errorf("%d events, want 1: %v", len(e.Events), e.Events)
+	}
+	var many []*corev1.Event
+	for i := range 65 {
+		ev := of("mirror")
+		ev.LastTimestamp = metav1.NewTime(at.Add(time.Duration(i) * time.Second))
+		many = append(many, ev)
+	}
+	extract.AddEvents(&e, many, at.Add(time.Minute))
+	if want := at.Add(time.Second).UTC(); !e.EventsSince.Equal(want) {
+		t.Errorf("events since %v, want %v: the first was cut off", e.EventsSince, want)
 	}
 }

@@ -74,6 +74,9 @@ func controller(c *evidence.Controller, o metav1.Object, pod *corev1.Pod, revisi
 		}
 	case *appsv1.StatefulSet:
 		c.Replicas, c.Revision, c.NewestRevision = o.Spec.Replicas, hash, o.Status.UpdateRevision
+		if n := o.Spec.Ordinals; n != nil {
+			c.FirstOrdinal = n.Start
+		}
 		for _, s := range bounded(o.Status.Conditions) {
 			c.Conditions = append(c.Conditions, condition(string(s.Type), string(s.Status), s.Reason, s.Message, s.LastTransitionTime))
 		}

@@ -53,7 +53,8 @@ func Pod(pod *corev1.Pod) evidence.Pod {
 	if d := spec.ActiveDeadlineSeconds; d != nil {
 		p.ActiveDeadlineSeconds = *d
 	}
-	_, p.Static = pod.Annotations[corev1.MirrorPodAnnotationKey]
+	p.EventUID, p.Static = pod.Annotations[corev1.MirrorPodAnnotationKey]
+	p.EventUID = clipTo(p.EventUID, maxCommand)
 	if r := spec.Resources; r != nil {
 		p.Limits = resources(r.Limits)
 	}

@@ -128,6 +128,11 @@ func (c *collector) podEvents(ctx context.Context, e *evidence.Evidence) {
 		return
 	}
 	events, err := c.Events.Events(ctx, e.Pod.Namespace, e.Pod.UID)
+	if uid := e.Pod.EventUID; uid != "" && uid != e.Pod.UID && err == nil {
+		var more []*corev1.Event
+		more, err = c.Events.Events(ctx, e.Pod.Namespace, uid)
+		events = append(slices.Clone(events), more...)
+	}
 	c.note(e, whatEvents, err)
 	if err == nil {
 		e.Missing = slices.DeleteFunc(e.Missing, func(m record.Missing) bool { return m.What == whatOlderEvents })
@@ -141,7 +146,7 @@ func (c *collector) podEvents(ctx context.Context, e *evidence.Evidence) {
 // stored at once is as good as it can be.
 func (c *collector) atHand(f *Finding) {
 	index, ok := c.Events.(*EventIndex)
-	if !ok || !wantsEvents(f) {
+	if !ok || !wantsEvents(f) || f.Evidence.Pod.EventUID != "" {
 		return
 	}
 	if events, all := index.atHand(f.Record.Namespace, f.Record.PodUID); all {

@@ -1,0 +1,108 @@
+package diagnose
+
+import (
+	"testing"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+// nth makes the instance a later one of its container.
+func nth(ordinal int) change { return func(e *evidence.Evidence) { e.Stop.Ordinal = ordinal } }
+
+// merged is an event that a client merged from several, whose message is the newest one's.
+func merged(reason, message string, when time.Time) change {
+	return func(e *evidence.Evidence) {
+		event(reason, message, when)(e)
+		e.Events[len(e.Events)-1].Combined = true
+	}
+}
+
+// TestNotDeceived holds evidence that real clusters produce and that looks like another
+// cause than it has.
+func TestNotDeceived(t *testing.T) {
+	const (
+		failure, disruption, lifecycle = record.Failure, record.Disruption, record.Lifecycle
+		confirmed, likely, unknown     = record.Confirmed, record.Likely, record.Unknown
+	)
+	other := evidence.Container{Name: "api-proxy", Type: record.App}
+	statefulSet := func(first, replicas int32, revision, newest string) change {
+		return owned(evidence.Controller{Kind: "StatefulSet", Name: "api", UID: "s1", Replicas: &replicas, FirstOrdinal: first, Revision: revision, NewestRevision: newest})
+	}
+	numbered := func(name string) change { return func(e *evidence.Evidence) { e.Pod.Name = name } }
+	deleted := func(c ...change) evidence.Evidence {
+		return exited(143, "Error", append([]change{deletedAt(at(58)), event("Killing", stopping, at(58))}, c...)...)
+	}
+	behind := func(e *evidence.Evidence) { // the node's clock is 6 s behind
+		deletedAt(at(66))(e)
+		event("Killing", stopping, at(60))(e)
+	}
+	allocatable := func(mebibytes int64) change {
+		return func(e *evidence.Evidence) {
+			calm(e)
+			e.Node.Allocatable = evidence.Resources{"memory": evidence.Amount(mebibytes << 20 * 1000)}
+		}
+	}
+	runRulings(t, []ruling{
+		// The instance before was killed and replaced in the second in which this one was started.
+		{"the kill of the instance before", exited(1, "Error", nth(3), event("Killing", failedLiveness, at(0))), verdict{"app_exit", "", failure, likely}, "", failedLiveness},
+		{"the change of the instance before", exited(1, "Error", nth(1), event("Killing", "Container api definition changed, will be restarted", at(0))), verdict{"app_exit", "", failure, likely}, "", ""},
+		{"the kill of the instance before, repeated", exited(137, "Error", nth(3), repeated("Killing", failedLiveness, at(-120), at(0), 3)), verdict{"sigkill_unattributed", "", failure, unknown}, "", ""},
+		{"a first instance has none before it", exited(143, "Error", event("Killing", failedLiveness, at(0))), verdict{"liveness_probe", "", failure, confirmed}, "", ""},
+		// The kubelet had not noticed the end yet.
+		{"a kill of a container that had ended", exited(1, "Error", event("Killing", failedLiveness, at(61))), verdict{"app_exit", "", failure, likely}, "", ""},
+		{"a crash, and the deletion in the next second", exited(1, "Error", deletedAt(at(61)), event("Killing", stopping, at(61))), verdict{"app_exit", "", failure, likely}, "", ""},
+		{"a crash, and the drain in the next second", exited(1, "Error", disrupted("EvictionByEvictionAPI", at(61)), event("Killing", stopping, at(61))), verdict{"app_exit", "", failure, likely}, "", "drain"},
+		{"a crash in the second of the final delete", exited(1, "Error", func(e *evidence.Evidence) { e.Pod.DeletionTimestamp = at(61) }), verdict{"app_exit", "", failure, likely}, "", ""},
+		// Two clocks.
+		{"the node's clock is behind", exited(143, "Error", behind), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", ""},
+		{"the node's clock is behind, drained", exited(143, "Error", behind, disrupted("EvictionByEvictionAPI", at(66))), verdict{"eviction_api", "", disruption, confirmed}, "", ""},
+		{"the node's clock is ahead, and it had crashed", exited(1, "Error", deletedAt(at(56))), verdict{"pod_deleted", "direct", lifecycle, likely}, "by a clock that is ahead", ""},
+		// A condition that is set before what may fail.
+		{"an eviction that was refused after all", exited(1, "Error", disrupted("EvictionByEvictionAPI", at(30)), func(e *evidence.Evidence) {
+			e.Pod.DeletionTimestamp, e.Pod.DeletionGraceSeconds = time.Time{}, 0
+		}), verdict{"app_exit", "", failure, likely}, "", "evicted"},
+		// Events that were merged keep the object of the first and the message of the newest.
+		{"merged: another container's stop", exited(1, "Error", beside(other), merged("Killing", "Stopping container api-proxy", at(59))), verdict{"app_exit", "", failure, likely}, "", ""},
+		{"merged: nobody's name", exited(1, "Error", beside(other), merged("Killing", "FailedPostStartHook", at(59))), verdict{"app_exit", "", failure, likely}, "", ""},
+		{"merged: its own name", exited(1, "Error", beside(other), merged("Killing", failedLiveness, at(59))), verdict{"liveness_probe", "", failure, confirmed}, "", ""},
+		// What the program writes itself.
+		{"a program that writes as the kubelet", exited(1, "Error", message("Container api failed liveness probe, will be restarted")), verdict{"app_exit", "*", failure, likely}, "", `"cause":"liveness_probe","detail`},
+		{"a program that writes as the runtime", exited(1, "Error", message("container init was OOM-killed (memory limit too low?)")), verdict{"app_exit", "*", failure, likely}, "", `"cause":"oom_killed","detail`},
+		{"a probe that writes as the kubelet", exited(137, "Error", liveness(execs("check")), event("Unhealthy", `Liveness probe failed: HTTP probe failed with statuscode: 503 connection refused command "x" timed out after 1s`, at(29)), event("Killing", failedLiveness, at(30))),
+			verdict{"liveness_probe", "exec", failure, confirmed}, "", ""},
+		{"a probe that writes so, and the spec is not known", exited(137, "Error", event("Unhealthy", "Liveness probe failed: probe errored: connection refused", at(29)), event("Killing", failedLiveness, at(30))),
+			verdict{"liveness_probe", "exec", failure, confirmed}, "probe errored: connection refused", ""},
+		{"a command called as an error", exited(128, "StartError", memory(8), message(runcText+`exec: "container init was OOM-killed": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}, "", `"oom_killed"`},
+		// A hook in a container that has ended fails for that.
+		{"the hook found the container gone", exited(1, "Error", inLast, func(e *evidence.Evidence) { e.Container.PostStart = &evidence.Hook{Kind: "exec", Target: "warm-up"} },
+			waitsFor("PostStartHookError", `Exec lifecycle hook ([warm-up]) for Container "api" in Pod "api-1_shop(u1)" failed - error: rpc error: code = Unknown desc = failed to exec in container: container is in CONTAINER_EXITED state: , message: ""`)),
+			verdict{"post_start_hook", "exec", failure, likely}, `"cause":"app_exit"`, ""},
+		{"a hook of a later instance", exited(1, "Error", noTimes, waitsFor("PostStartHookError", "x"), func(e *evidence.Evidence) { e.Stop = &evidence.Stop{ExitObserved: true} }), verdict{"unknown", "", failure, unknown}, "", ""},
+		// A sandbox that was replaced long before.
+		{"a sandbox at the start", exited(143, "Error", event("SandboxChanged", sandboxText, at(1)), event("Killing", stopping, at(59))), verdict{"unknown", "", failure, unknown}, "", ""},
+		// Limits that cannot be what was reached.
+		{"a limit above the node's memory", exited(137, "OOMKilled", memory(65536), allocatable(16384)), verdict{"oom_killed", "level_unknown", failure, confirmed}, "", ""},
+		{"a limit below the node's memory", exited(137, "OOMKilled", memory(512), allocatable(16384)), verdict{"oom_killed", "container_limit", failure, confirmed}, "", ""},
+		{"a start, as the node's memory ran out", exited(128, "StartError", memory(8), onNode("SystemOOM", "System OOM encountered, victim process: runc, pid: 1", at(60)), message(runcText+"container init was OOM-killed (memory limit too low?): unknown")), verdict{"oom_killed", "level_unknown", failure, confirmed}, "", ""},
+		// The kubelet writes why it ended a pod after all of it ended.
+		{"a crash before the pod's deadline", exited(1, "Error", noEvents, policyIs("OnFailure"), failedPod("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"), func(e *evidence.Evidence) {
+			e.Pod.ActiveDeadlineSeconds, e.Pod.StartedAt = 600, at(-2)
+		}), verdict{"unknown", "", failure, unknown}, "", ""},
+		{"a crash before a storage eviction, perhaps", exited(1, "Error", noEvents, policyIs("OnFailure"), failedPod("Evicted", `Usage of EmptyDir volume "tmp" exceeds the limit "1Mi". `)), verdict{"storage_limit_eviction", "empty_dir", failure, likely}, "", ""},
+		{"an init container that a full node ended", exited(0, "Completed", typeIs(record.Init), policyIs("Always"), failedPod("Evicted", "The node was low on resource: memory. "), event("Killing", stopping, at(59))), verdict{"node_pressure_eviction", "memory", disruption, confirmed}, "", ""},
+		{"a sidecar that crashed while the app is restarted", exited(1, "Error", typeIs(record.Sidecar), policyIs("OnFailure"), func(e *evidence.Evidence) {
+			e.Pod.AppsFinished = true
+			beside(evidence.Container{Name: "app", Type: record.App, Ended: &evidence.Ended{ExitCode: 1, FinishedAt: at(59)}})(e)
+		}), verdict{"app_exit", "", failure, likely}, "", ""},
+		// Who deleted the pod.
+		{"direct, and the namespace was not read", deleted(func(e *evidence.Evidence) { e.Owner = nil }), verdict{"pod_deleted", "direct", lifecycle, likely}, "namespace may have been deleted", ""},
+		{"a rollout with the strategy Recreate", deleted(ofDeployment("1", "1", 3), func(e *evidence.Evidence) { e.Owner.Chain[0].Replicas = new(int32) }, ownerSays("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1", at(58))),
+			verdict{"pod_deleted", "rollout", lifecycle, likely}, "asks for 3", ""},
+		{"a StatefulSet that counts from 5, by hand", deleted(statefulSet(5, 3, "r1", "r1"), numbered("api-6")), verdict{"pod_deleted", "direct", lifecycle, likely}, "", "scale_down"},
+		{"a StatefulSet that counts from 5, scaled down", deleted(statefulSet(5, 1, "r1", "r2"), numbered("api-6"), ownerSays("StatefulSet api", "SuccessfulDelete", "delete Pod api-6 in StatefulSet api successful", at(58))), verdict{"pod_deleted", "scale_down", lifecycle, confirmed}, "", ""},
+		// A node that was rebooted later.
+		{"the runtime was restarted, and the node rebooted later", exited(255, "Unknown", onNode("Rebooted", "Node n1 has been rebooted, boot id: b2", at(800))), verdict{"runtime_restarted", "", disruption, confirmed}, "", "node_reboot"},
+	})
+}
