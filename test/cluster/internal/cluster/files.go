@@ -83,7 +83,8 @@ registryPullQPS: 0
 kubeAPIQPS: 100
 kubeAPIBurst: 200
 # Many pods that crash every second make many events; they are not to wait for minutes.
-eventRecordQPS: 0
+eventRecordQPS: 500
+eventBurst: 1000
 # A container that fails starts again after a second, not after up to five
 # minutes.
 featureGates: {KubeletCrashLoopBackOffMax: true}
