@@ -106,3 +106,38 @@ func TestNotDeceived(t *testing.T) {
 		{"the runtime was restarted, and the node rebooted later", exited(255, "Unknown", onNode("Rebooted", "Node n1 has been rebooted, boot id: b2", at(800))), verdict{"runtime_restarted", "", disruption, confirmed}, "", "node_reboot"},
 	})
 }
+
+// TestNoFalseStall holds pods that are as they should be, or have another trouble than
+// their texts say.
+func TestNoFalseStall(t *testing.T) {
+	gate := changed(func(e *evidence.Evidence) {
+		e.Pod.Phase, e.Pod.ReadinessGates = "Running", []string{"example.com/lb"}
+		e.Pod.Conditions = []evidence.Condition{{Type: "ContainersReady", Status: "True", Time: t0}, {Type: "Ready", Status: "False", Time: t0}}
+	})
+	newNode := changed(func(e *evidence.Evidence) {
+		node("False", "KubeletNotReady", "container runtime network not ready")(e)
+		e.Node.CreatedAt = at(-60)
+	})
+	initRuns := changed(func(e *evidence.Evidence) {
+		e.Container = evidence.Container{Name: "migrate", Type: record.Init, State: "running", RunningSince: t0}
+	})
+	const user = `container has runAsNonRoot and image has non-numeric user (configmap "x" not found), cannot verify user is non-root (pod: "api-1_shop(u1)", container: api)`
+	runStalls(t, []stallCase{
+		{"a load balancer that has not looked yet", stalling(evidence.Unready, gate, asOfAt(40)), nothing},
+		{"a load balancer that does not look", stalling(evidence.Unready, gate, asOfAt(90)), confirmed("readiness_gate", "example.com/lb")},
+		{"a new node that is being set up", stalling(evidence.Preparing, newNode, asOfAt(60)), nothing},
+		{"a new node that is not set up", stalling(evidence.Preparing, newNode, asOfAt(600)), lost("not_ready", record.Confirmed)},
+		{"an init container at work", stalling(evidence.Initializing, initRuns, asOfAt(20)), nothing},
+		{"an init container that does not end", stalling(evidence.Initializing, initRuns, asOfAt(300)), confirmed("init_not_finished", "migrate")},
+		{"an image of a large layer", stalling(evidence.Preparing, eventOf("api", "Pulling", `Pulling image "registry.example/large"`, at(5)), asOfAt(1500)), nothing},
+		{"an image whose user has the name of an error", stalling(evidence.Config, waits("CreateContainerConfigError", user)), confirmed("run_as_non_root", "user_not_numeric")},
+		{"a command that has the name of an error", stalling(evidence.Create, waits("CreateContainerError", `container create failed: exec: "exec format error": executable file not found in $PATH`)), confirmed("container_create_failed", "command_not_found")},
+		{"an image of which a layer is gone", stalling(evidence.Image, waits("ErrImagePull", `failed to pull and unpack image "registry.example/team/app:2.1": failed to copy: httpReadSeeker: failed open: content at https://registry.example/v2/team/app/blobs/sha256:0 not found: not found`)), confirmed("image_pull_failed", "content_missing")},
+		{"a probe that failed before the pod was last ready", stalling(evidence.Unready, unreadied(), warnsOf("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503", at(10)),
+			pod(evidence.Condition{Type: "Ready", Status: "False", Time: at(500)})), likely("readiness_probe", "")},
+		{"a kill that failed before the pod was deleted", stalling(evidence.Terminating, warns("FailedKillPod", "error killing pod: context deadline exceeded", at(10)), changed(func(e *evidence.Evidence) {
+			deletedAt(at(300))(e)
+			e.Others = []evidence.Container{{Name: "api", Type: record.App, State: "running"}}
+		})), likely("terminating_stuck", "containers_running")},
+	})
+}

@@ -274,7 +274,7 @@ func (s *steps) deletion(d *record.Diagnosis) {
 	case d.Detail == "rollout" && w != "":
 		s.addIf("See how the rollout went.", s.kubectl(nil, "rollout", "status", w))
 	case d.Detail == "scale_down" && w != "":
-		s.addIf("See who sets the number of replicas.", s.kubectl(nil, "get", w+",hpa"))
+		s.addIf("See whether an autoscaler sets the number of replicas.", s.kubectl(nil, "get", "horizontalpodautoscalers"))
 	case d.Detail == "direct":
 		s.add("Only the audit log of the API server tells who deleted the pod.", "")
 	}

@@ -87,7 +87,7 @@ func TestWhoDeletedThePod(t *testing.T) {
 		{"a rollout, by another ReplicaSet", deleted(ofDeployment("", "", 3), deletedByRS, says("Deployment api", "ScalingReplicaSet", "Scaled up replica set api-77 from 0 to 1")), is("pod_deleted", "rollout", confirmed), "scaled up another ReplicaSet", ""},
 		{"a rollout, as far as the revisions tell", deleted(ofDeployment("1", "2", 3), ownerUnread), is("pod_deleted", "rollout", likely), "events of the controller", ""},
 		{"an old revision, and nobody says that it was the controller", deleted(ofDeployment("1", "2", 3)), is("pod_deleted", "direct", likely), "may have deleted it", ""},
-		{"scaled down", deleted(ofDeployment("2", "2", 1), deletedByRS), is("pod_deleted", "scale_down", confirmed), "Deployment api scaled down to 1|get deployment/api,hpa", "rollout"},
+		{"scaled down", deleted(ofDeployment("2", "2", 1), deletedByRS), is("pod_deleted", "scale_down", confirmed), "Deployment api scaled down to 1|get horizontalpodautoscalers", "rollout"},
 		{"the revisions are unknown", deleted(ofDeployment("", "", 3), deletedByRS), is("pod_deleted", "controller", confirmed), "revisions of the Deployment", ""},
 		{"another pod of the ReplicaSet", deleted(ofDeployment("2", "2", 1), says("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-11")), is("pod_deleted", "direct", likely), "audit log", "scale_down"},
 		{"an event of another time", deleted(ofDeployment("2", "2", 1), ownerSays("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1", at(-600))), is("pod_deleted", "direct", likely), "", "scale_down"},

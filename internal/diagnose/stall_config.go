@@ -54,6 +54,8 @@ func (a *stallAnswer) config(e *evidence.Evidence, text string) *stallAnswer {
 	c := &e.Container
 	a.ruledOut = []record.Alternative{{Cause: "image_pull_failed", Why: "the kubelet puts the configuration together after it has got the image"}}
 	switch {
+	case strings.HasPrefix(text, "container has runAsNonRoot"), strings.HasPrefix(text, "container's runAsUser breaks"):
+		a.nonRoot(e, text) // first: it has the name of a user, which the image may call anything
 	case objectNotFound.MatchString(text):
 		m := objectNotFound.FindStringSubmatch(text)
 		kind := kindOf(m[1])

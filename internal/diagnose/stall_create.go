@@ -66,7 +66,7 @@ func createStall(e *evidence.Evidence) *stallAnswer {
 
 // create classes the runtime's text.
 func (a *stallAnswer) create(e *evidence.Evidence, text string) {
-	lower := strings.ToLower(text)
+	lower := strings.ToLower(execTarget.ReplaceAllString(text, `exec: ""`)) // a command may be called anything
 	inPod := []record.NextStep{step(e, "Compare the container's command, mounts and security context with what the image has", "get", "pod", e.Pod.Name, "-o", "yaml"), edit(e, "Correct it")}
 	for _, c := range []struct {
 		is              bool

@@ -214,7 +214,7 @@ func pullTexts() []pullClass {
 		{"image_rate_limited", "", []string{"429 too many requests", "toomanyrequests", "too many requests", "pull rate limit", "rate limit exceeded", "statuscode: 429", "status code 429", "http status: 429"}},
 		{"image_platform_mismatch", "", []string{"no match for platform in manifest", "no matching manifest for", "no image found in image index for architecture", "no image found in manifest list for architecture", "does not match the specified platform"}},
 		{"image_pull_failed", "disk_full", []string{"no space left on device", "disk quota exceeded"}},
-		{"image_pull_failed", "content_missing", []string{"could not fetch content descriptor", "content digest", "blob unknown", "blob_unknown"}},
+		{"image_pull_failed", "content_missing", []string{"could not fetch content descriptor", "failed open: content at", "content digest", "blob unknown", "blob_unknown"}},
 		{"image_pull_failed", "unpack", []string{"failed to extract layer", "apply layer error", "failed to prepare extraction snapshot", "failed to register layer", "failed to unpack image on snapshotter", "unpigz", "archive/tar", "gzip: invalid"}},
 		{"image_registry_unreachable", "proxy", []string{"proxyconnect"}},
 		{"image_registry_unreachable", "dns", []string{"no such host", "server misbehaving", "temporary failure in name resolution", "name or service not known", "dial tcp: lookup"}},

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -48,8 +49,14 @@ func blockingInit(e *evidence.Evidence) *evidence.Container {
 	return nil
 }
 
+// initTime is what an init container may take for its work where the pod is seen only once.
+const initTime = 30 * time.Second
+
 // initRuns: the init container runs, and does not end.
 func initRuns(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
+	if ran, known := lasted(e, c.RunningSince); known && ran < initTime && c.RestartCount == 0 {
+		return nil
+	}
 	a := &stallAnswer{
 		cause:      "init_not_finished",
 		detail:     c.Name,

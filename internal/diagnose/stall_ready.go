@@ -111,6 +111,9 @@ func readinessProbe(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 		a.ruledOut = []record.Alternative{{Cause: "node_lost", Why: "its node reports, and is ready"}}
 	}
 	ev := unhealthyNow(e, c, "Readiness")
+	if r := condition(e.Pod.Conditions, "Ready"); ev != nil && r != nil && r.Status == "False" && ev.Last.Before(r.Time.Add(-probeTime(c.Readiness)-probeSlack)) {
+		ev = nil // the pod was ready after that failure
+	}
 	if ev == nil {
 		a.missing = []record.Missing{lostEvents(e, "an event Unhealthy of the readiness probe")}
 		if a.ruledOut == nil {
@@ -187,6 +190,10 @@ func readyUnknown(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 	}
 }
 
+// gateTime is what whoever sets a readiness gate may take, such as a load balancer that
+// looks at the pod first.
+const gateTime = time.Minute
+
 // podUnready: all containers are ready and the pod is not.
 func podUnready(e *evidence.Evidence) *stallAnswer {
 	ready, containers := condition(e.Pod.Conditions, "Ready"), condition(e.Pod.Conditions, "ContainersReady")
@@ -197,6 +204,9 @@ func podUnready(e *evidence.Evidence) *stallAnswer {
 		return nil
 	}
 	a := &stallAnswer{evidence: quoteCondition(e, ready), next: []record.NextStep{step(e, "See the pod's conditions", "get", "pod", e.Pod.Name, "-o", "jsonpath={.status.conditions}")}}
+	if len(e.Pod.ReadinessGates) > 0 && young(e, gateTime) {
+		return nil
+	}
 	for _, gate := range e.Pod.ReadinessGates {
 		g := condition(e.Pod.Conditions, gate)
 		if g != nil && g.Status == "True" {

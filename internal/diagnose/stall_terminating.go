@@ -41,7 +41,9 @@ func terminating(e *evidence.Evidence) *stallAnswer {
 	case len(p.Finalizers) > 0 && len(left) == 0:
 		return stuckFinalizer(e, a, overdue)
 	}
-	ev := newest(e.Events, hasReason("FailedKillPod", "ExceededGracePeriod", "FailedPreStopHook"))
+	ev := newest(e.Events, func(ev *evidence.Event) bool {
+		return (ev.Reason == "FailedKillPod" || ev.Reason == "ExceededGracePeriod") && !ev.Last.Before(deletionRequested(p).Add(-skew))
+	})
 	a.next = append(nodeSteps(e), record.NextStep{
 		Text:    "Only if the containers are known to be gone: remove the pod from the API by force, which stops nothing on the node",
 		Command: kubectl("delete", "pod", p.Name, "-n", p.Namespace, "--grace-period=0", "--force"),
@@ -50,7 +52,7 @@ func terminating(e *evidence.Evidence) *stallAnswer {
 		a.evidence = append(a.evidence, statusEvidence(e)(containerPath(c)+".state", c.State))
 	}
 	switch {
-	case ev != nil && ev.Reason != "FailedPreStopHook":
+	case ev != nil:
 		a.detail = either(ev.Reason == "FailedKillPod", "kill_failed", "grace_period_exceeded")
 		a.evidence = append(a.evidence, quoteEvent(e, ev))
 		a.summary = fmt.Sprintf("The pod should have been gone%s, and the runtime of its node %s cannot end it: %s.", overdue, p.Node, brief(last(ev.Message)))

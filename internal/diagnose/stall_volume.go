@@ -55,6 +55,8 @@ func preparing(e *evidence.Evidence) *stallAnswer {
 		return sandboxStall(e, ev).aged(e, ev)
 	}
 	switch {
+	case node != nil && !node.silent() && newNode(e):
+		return nil // it is being set up
 	case node != nil:
 		return nodeLost(e, node)
 	case goesOn(e), young(e, startRace):
