@@ -53,7 +53,7 @@ func wordScenarios() []scenario {
 			pods: one("app", misbehave("main", "sleep", "1s", "stderr", "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "signal", "ABRT")),
 		},
 		{
-			name: "disk-full", truth: []claim{failure(main, "writes 8 MiB to a tmpfs of 1 MiB", "app_exit", "disk_full", fair)}, stops: 2,
+			name: "disk-full", truth: []claim{failure(main, "writes 8 MiB to a tmpfs of 1 MiB", "app_exit", "disk_full", fair), unheard(main)}, stops: 2,
 			pods: []*corev1.Pod{mounted(newPod("app", misbehave("main", "sleep", "1s", "write", "/full/file", "8388608")), corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 				Medium: corev1.StorageMediumMemory, SizeLimit: size("1Mi"),
 			}}, corev1.VolumeMount{Name: "full", MountPath: "/full"})},
