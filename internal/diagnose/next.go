@@ -171,8 +171,12 @@ func (s *steps) workload() string {
 			}
 		}
 	}
-	if o := s.e.Pod.Owner; o != nil {
-		return try(o.Kind, o.Name)
+	for _, o := range []*record.Workload{s.e.Pod.Workload, s.e.Pod.Owner} {
+		if o != nil {
+			if w := try(o.Kind, o.Name); w != "" {
+				return w
+			}
+		}
 	}
 	return ""
 }

@@ -43,7 +43,7 @@ func Stalled(e *evidence.Evidence) (Finding, bool) {
 		Evidence:     a.evidence,
 		Alternatives: a.alternatives,
 		RuledOut:     a.ruledOut,
-		Missing:      joinMissing(a.missing, e.Missing),
+		Missing:      missing(a.missing, e.Missing),
 		Next:         sentences(a.next),
 		RulesVersion: RulesVersion,
 	}}, true
@@ -254,18 +254,6 @@ func distinct(list []record.Evidence) []record.Evidence {
 	return out
 }
 
-// joinMissing joins what a rule would have needed with what was not to be had: where
-// both name the same reading, the reason why it failed says more.
-func joinMissing(wanted, failed []record.Missing) []record.Missing {
-	var out []record.Missing
-	for _, w := range wanted {
-		if !slices.ContainsFunc(failed, func(f record.Missing) bool { return f.What == w.What }) {
-			out = append(out, w)
-		}
-	}
-	return append(out, failed...)
-}
-
 // lostEvents says that the events would tell, and why there are none.
 func lostEvents(e *evidence.Evidence, would string) record.Missing {
 	m := record.Missing{What: "events of the pod", Why: would + " would tell; events were not read"}
@@ -344,8 +332,10 @@ func workload(e *evidence.Evidence) string {
 			}
 		}
 	}
-	if o := e.Pod.Owner; o != nil && o.Kind != "" && o.Name != "" && o.Kind != "Node" {
-		return strings.ToLower(o.Kind) + "/" + o.Name
+	for _, o := range []*record.Workload{e.Pod.Workload, e.Pod.Owner} {
+		if o != nil && o.Kind != "" && o.Name != "" && o.Kind != "Node" {
+			return strings.ToLower(o.Kind) + "/" + o.Name
+		}
 	}
 	return "pod/" + e.Pod.Name
 }

@@ -82,6 +82,8 @@ type Pod struct {
 	Conditions []Condition `json:"conditions,omitempty"`
 	// Owner is the controller of the pod.
 	Owner *record.Workload `json:"owner,omitempty"`
+	// Workload is the root owner, nil where it was not resolved.
+	Workload *record.Workload `json:"workload,omitempty"`
 	// AppsFinished is true once every regular container of the pod has terminated.
 	AppsFinished bool `json:"appsFinished,omitempty"`
 

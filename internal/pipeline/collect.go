@@ -82,13 +82,19 @@ func (c *collector) stop(ctx context.Context, f *Finding) {
 			miss(&f.Evidence, whatLog, why)
 		}
 	}
-	if f.Pod != nil && c.Owners != nil {
-		workload, err := c.Owners.Workload(ctx, f.Pod)
-		f.Record.Workload = workload
-		c.note(&f.Evidence, whatOwner, err)
-	}
+	c.workload(ctx, f)
 	c.history(ctx, f)
 	c.refresh(ctx, f)
+}
+
+// workload resolves the root owner of a pod.
+func (c *collector) workload(ctx context.Context, f *Finding) {
+	if f.Pod == nil || c.Owners == nil {
+		return
+	}
+	w, err := c.Owners.Workload(ctx, f.Pod)
+	f.Record.Workload, f.Evidence.Pod.Workload = w, w
+	c.note(&f.Evidence, whatOwner, err)
 }
 
 // refresh reads what may have changed since a stop was diagnosed, and diagnoses it again.

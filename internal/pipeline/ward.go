@@ -215,17 +215,13 @@ func (c *collector) stall(ctx context.Context, f *Finding) bool {
 		case evidence.Image, evidence.Config, evidence.Create, evidence.Initializing, evidence.Unready, evidence.Terminating, evidence.NotCreated:
 		}
 	}
+	if class != evidence.NotCreated {
+		c.workload(ctx, f)
+	}
 	c.engine.hide(e)
 	found, ok := DiagnoseStall(e)
 	if !ok {
 		return false
-	}
-	if f.Pod != nil && c.Owners != nil {
-		workload, err := c.Owners.Workload(ctx, f.Pod)
-		f.Record.Workload = workload
-		if err != nil {
-			found.Diagnosis.Missing = append(found.Diagnosis.Missing, record.Missing{What: whatOwner, Why: err.Error()})
-		}
 	}
 	c.engine.diagnosed(&f.Record, found)
 	return true
@@ -320,10 +316,6 @@ func (c *collector) still(ctx context.Context, f *Finding) {
 	e.AsOf = c.now().UTC()
 	c.podEvents(ctx, e)
 	c.node(ctx, e)
-	if f.Pod != nil && c.Owners != nil {
-		workload, err := c.Owners.Workload(ctx, f.Pod)
-		f.Record.Workload = workload
-		c.note(e, whatOwner, err)
-	}
+	c.workload(ctx, f)
 	c.engine.hide(e)
 }
