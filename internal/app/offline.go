@@ -148,6 +148,9 @@ type dumpEvents struct {
 	// pods are those that were seen, others tells that there is an event about something else.
 	pods   map[types.UID]bool
 	others bool
+	// spaces are the namespaces of which there is any event: one in which a container was
+	// started or ended has some, unless they were not recorded.
+	spaces map[string]bool
 	// nodes tells that events about nodes were recorded, or those of the namespace that they
 	// are written to: the default one, as a node has none (client-go's recorder).
 	nodes  bool
@@ -160,11 +163,12 @@ type dumpEvents struct {
 // saw takes an object, for the time that it tells.
 func (d *dumpEvents) saw(obj dump.Object) {
 	if d.pods == nil {
-		d.pods = make(map[types.UID]bool)
+		d.pods, d.spaces = make(map[types.UID]bool), make(map[string]bool)
 	}
 	switch obj := obj.(type) {
 	case *corev1.Event:
 		d.any = true
+		d.spaces[obj.InvolvedObject.Namespace] = true
 		if obj.InvolvedObject.Kind == "Pod" {
 			d.pods[obj.InvolvedObject.UID] = true
 		} else {
@@ -245,8 +249,8 @@ func newestTime(obj dump.Object) time.Time {
 func (d *dumpEvents) asOf() time.Time { return d.latest }
 
 // Events implements pipeline.EventReader.
-func (d *dumpEvents) Events(_ context.Context, _, uid string) ([]*corev1.Event, error) {
-	if !d.any || !d.others && !d.pods[types.UID(uid)] {
+func (d *dumpEvents) Events(_ context.Context, namespace, uid string) ([]*corev1.Event, error) {
+	if !d.any || !d.spaces[namespace] || !d.others && !d.pods[types.UID(uid)] {
 		return nil, errNoEvents
 	}
 	return d.objects.EventsAbout(types.UID(uid)), nil

@@ -102,6 +102,16 @@ func TestNotDeceived(t *testing.T) {
 			verdict{"pod_deleted", "rollout", lifecycle, likely}, "asks for 3", ""},
 		{"a StatefulSet that counts from 5, by hand", deleted(statefulSet(5, 3, "r1", "r1"), numbered("api-6")), verdict{"pod_deleted", "direct", lifecycle, likely}, "", "scale_down"},
 		{"a StatefulSet that counts from 5, scaled down", deleted(statefulSet(5, 1, "r1", "r2"), numbered("api-6"), ownerSays("StatefulSet api", "SuccessfulDelete", "delete Pod api-6 in StatefulSet api successful", at(58))), verdict{"pod_deleted", "scale_down", lifecycle, confirmed}, "", ""},
+		// What was never started was not stopped.
+		{"a start that failed during the deletion", exited(128, "StartError", deletedAt(at(40)), message(runcText+`exec: "x": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}, "", ""},
+		{"a start that failed during the drain", exited(128, "StartError", disrupted("EvictionByEvictionAPI", at(40)), message(runcText+`exec: "x": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}, "", ""},
+		{"out of memory shortly before an eviction, perhaps", exited(137, "OOMKilled", noEvents, failedPod("Evicted", "The node was low on resource: memory. "), disrupted("TerminationByKubelet", at(90))), verdict{"node_pressure_eviction", "memory", disruption, likely}, `"cause":"oom_killed"`, ""},
+		{"a taint that the pod tolerates", exited(143, "Error", disrupted("DeletionByTaintManager", at(58)), calm, func(e *evidence.Evidence) {
+			e.Node.Taints = []evidence.Taint{{Key: "dedicated", Value: "gpu", Effect: "NoExecute"}, {Key: "node.kubernetes.io/unreachable", Effect: "NoExecute"}}
+			e.Pod.Tolerations = []evidence.Toleration{{Key: "dedicated", Operator: "Equal", Value: "gpu"}, {Key: "node.kubernetes.io/unreachable", Operator: "Exists", Effect: "NoExecute", Seconds: new(int64)}}
+		}), verdict{"taint_eviction", "", disruption, confirmed}, "unreachable", "dedicated"},
+		{"a kubelet of 1.30 that was just started", exited(143, "Error", onNode("Starting", "Starting kubelet.", at(50)), func(e *evidence.Evidence) { e.Node.KubeletVersion = "v1.30.2" }, event("Killing", "Container api definition changed, will be restarted", at(59))),
+			verdict{"definition_changed", "", lifecycle, likely}, "upgraded themselves", ""},
 		// A node that was rebooted later.
 		{"the runtime was restarted, and the node rebooted later", exited(255, "Unknown", onNode("Rebooted", "Node n1 has been rebooted, boot id: b2", at(800))), verdict{"runtime_restarted", "", disruption, confirmed}, "", "node_reboot"},
 	})

@@ -140,7 +140,7 @@ func probeMemory(e *evidence.Evidence, d *record.Diagnosis) *record.Advice {
 	}
 	for i := range d.Alternatives {
 		if d.Alternatives[i].Cause == "oom_killed" && d.Detail == "exec" {
-			a := &record.Advice{Code: "exec_probe_memory", Text: "The probe's command runs within the memory of the container and was killed there: its limit is too low for both."}
+			a := &record.Advice{Code: "exec_probe_memory", Text: "The probe's command runs within the memory of the container and was probably killed there: the limit may be too low for both."}
 			if e.Container.MemoryLimit > 0 {
 				a.Evidence = append(a.Evidence, limitEvidence(e))
 			}

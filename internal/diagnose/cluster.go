@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 			reason, message = kubeletReason(c.Message), c.Message
 		}
 		return kubeletEnded(e, reason, message)
+	}
+	if neverRan(e.Stop) {
+		return nil
 	}
 	if c.Reason != "DeletionByPodGC" && (e.Pod.DeletionTimestamp.IsZero() && e.Stop.ExitObserved || byItself(e)) {
 		// The condition is set before the deletion is asked for, which may fail.
@@ -74,7 +78,7 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 // taint manager says in an event that it deleted the pod.
 func disruptionEvent(e *evidence.Evidence) *answer {
 	p, s := &e.Pod, e.Stop
-	if p.Disruption != nil || p.DeletionTimestamp.IsZero() && s.ExitObserved {
+	if p.Disruption != nil || p.DeletionTimestamp.IsZero() && s.ExitObserved || neverRan(s) || byItself(e) {
 		return nil
 	}
 	for i := range e.Events {
@@ -109,14 +113,22 @@ func disruptionEvent(e *evidence.Evidence) *answer {
 	return nil
 }
 
-// quoteTaints adds the taints of the node that evict pods.
+// tolerated tells that a pod tolerates a NoExecute taint for good.
+func tolerated(p *evidence.Pod, t *evidence.Taint) bool {
+	return slices.ContainsFunc(p.Tolerations, func(o evidence.Toleration) bool {
+		exists := o.Operator == "Exists"
+		return o.Seconds == nil && (o.Effect == "" || o.Effect == t.Effect) && (o.Key == t.Key || o.Key == "" && exists) && (exists || o.Value == t.Value)
+	})
+}
+
+// quoteTaints adds the taints of the node that evict the pod.
 func (a *answer) quoteTaints(e *evidence.Evidence) {
 	if e.Node == nil {
 		return
 	}
 	var names []string
 	for _, t := range e.Node.Taints {
-		if t.Effect != "NoExecute" {
+		if t.Effect != "NoExecute" || tolerated(&e.Pod, &t) {
 			continue
 		}
 		name := t.Key
@@ -167,7 +179,7 @@ func kubeletReason(message string) string {
 // container did.
 func kubeletEnded(e *evidence.Evidence, reason, message string) *answer {
 	s := e.Stop
-	if s.ExitObserved && strings.Contains(s.Field, ".lastState.") && e.Container.WaitingReason == "" {
+	if s.ExitObserved && strings.Contains(s.Field, ".lastState.") && e.Container.WaitingReason == "" || neverRan(s) {
 		return nil
 	}
 	a := byKubelet(e, reason, message)
@@ -190,7 +202,7 @@ func kubeletEnded(e *evidence.Evidence, reason, message string) *answer {
 	switch {
 	case killed != nil:
 		a.evidence = append(a.evidence, eventEvidence(e, killed))
-	case s.HasExitCode && !synthetic(s) && s.ExitCode != 137 && s.ExitCode != 143, covered(e) && !lossy(e) && s.Reason != "Error":
+	case s.HasExitCode && !synthetic(s) && (s.Reason != "Error" || s.ExitCode != 137 && s.ExitCode != 143), covered(e) && !lossy(e) && s.Reason != "Error":
 		a.confidence = record.Likely
 		a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "no Killing event of this container is there: it may have ended before the kubelet stopped the pod"}}
 	}

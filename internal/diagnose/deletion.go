@@ -17,7 +17,7 @@ func podDeleted(e *evidence.Evidence) *answer {
 	if !s.ExitObserved {
 		return goneRunning(e)
 	}
-	if p.DeletionTimestamp.IsZero() || endedBefore(e, deletionRequested(p)) && !stoppedNear(e, deletionRequested(p)) {
+	if p.DeletionTimestamp.IsZero() || neverRan(s) || endedBefore(e, deletionRequested(p)) && !stoppedNear(e, deletionRequested(p)) {
 		return nil
 	}
 	var a *answer
@@ -104,6 +104,11 @@ func graceExceeded(e *evidence.Evidence) (time.Duration, bool) {
 	return g, g > 0 && k != nil && plainStop(k.event) && s.FinishedAt.Sub(k.at) >= g-time.Second
 }
 
+// neverRan tells an end of a process that was never started, so that nobody can have stopped it.
+func neverRan(s *evidence.Stop) bool {
+	return s.Reason == "StartError" || s.Reason == "ContainerCannotRun"
+}
+
 // synthetic tells a terminated state that the kubelet made up.
 func synthetic(s *evidence.Stop) bool {
 	return s.Reason == "ContainerStatusUnknown" || s.Reason == "RestartingAllContainers"
@@ -146,7 +151,7 @@ func byItself(e *evidence.Evidence) bool {
 // deletion can have been asked for.
 func aroundDeletion(e *evidence.Evidence, asked time.Time) *answer {
 	s := e.Stop
-	if s.Reason == "StartError" || s.Reason == "OOMKilled" && s.ExitCode == 137 {
+	if s.Reason == "OOMKilled" && s.ExitCode == 137 {
 		return nil // the runtime says what it was
 	}
 	a := deleted(e)

@@ -102,6 +102,11 @@ func containerReplaced(e *evidence.Evidence) *answer {
 		a.cause = "definition_changed"
 		a.summary = "The container's definition in the running pod was changed, such as its image, and the kubelet restarted it for that."
 		if upgradeChanges(e) {
+			if nodeEvent(e, k.at.Add(-10*time.Minute), k.at.Add(skew), func(ev *evidence.Event) bool {
+				return ev.Reason == "Starting" && strings.HasPrefix(ev.Message, "Starting kubelet")
+			}) != nil {
+				a.confidence = record.Likely
+			}
 			a.alternatives = []record.Alternative{{Cause: "definition_changed", Why: "kubelets up to 1.30 see a changed definition also when they were upgraded themselves"}}
 		}
 	case strings.Contains(m, "resize requires restart"):

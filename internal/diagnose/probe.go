@@ -107,7 +107,7 @@ func killedBy(e *evidence.Evidence, p *probeKind, k *occurrence) *answer {
 	a.summary = fmt.Sprintf("The kubelet killed the container%s because it %s%s.", after, failed, obedience(e, a, k, spec))
 	a.evidence = append(a.evidence, exitEvidence(e)...)
 	if u != nil && (strings.Contains(u.event.Message, "OOM-killed") || spec != nil && spec.Kind == "exec" && strings.Contains(u.event.Message, "exit code 137")) {
-		a.alternatives = append(a.alternatives, record.Alternative{Cause: "oom_killed", Why: "the probe's own command was killed for lack of memory, so the container's memory may be the root of this"})
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: "oom_killed", Why: "the probe's own command seems to have been killed for lack of memory, so the container's memory may be the root of this"})
 	} else if e.Stop.Reason == "OOMKilled" {
 		a.alternatives = append(a.alternatives, record.Alternative{Cause: "oom_killed", Why: "the kernel also killed a process of the container for lack of memory, perhaps the probe's own"})
 	}
