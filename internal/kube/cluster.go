@@ -31,6 +31,9 @@ const (
 	listTimeout = 20 * time.Second
 	// objectTTL is how long an object or its absence is believed, and podUsageTTL the list of all pods.
 	objectTTL, podUsageTTL = 15 * time.Second, 30 * time.Second
+	// nodesTTL is how long the list of all nodes is: less than a pod waits before it counts as
+	// unschedulable, so that the nodes are as they were when it could not be scheduled, or newer.
+	nodesTTL = 5 * time.Second
 	// hiccupTTL is how long an error is believed that may be over at once, such as no answer in time.
 	hiccupTTL = 2 * time.Second
 	// objectsKept bounds the cached objects.
@@ -239,7 +242,7 @@ func (c *Cluster) Node(ctx context.Context, name string) (*corev1.Node, error) {
 
 // Nodes returns all nodes.
 func (c *Cluster) Nodes(ctx context.Context) ([]*corev1.Node, error) {
-	return listed(ctx, c, objectKey{verb: "list", resource: "nodes"}, objectTTL, func(ctx context.Context) ([]*corev1.Node, error) {
+	return listed(ctx, c, objectKey{verb: "list", resource: "nodes"}, nodesTTL, func(ctx context.Context) ([]*corev1.Node, error) {
 		return readAll(ctx, c.query(c.core, "nodes", ""), c.maxPods, func(l *corev1.NodeList) []corev1.Node { return l.Items })
 	})
 }
