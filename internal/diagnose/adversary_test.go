@@ -58,7 +58,7 @@ func TestNotDeceived(t *testing.T) {
 		// Two clocks.
 		{"the node's clock is behind", exited(143, "Error", behind), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", ""},
 		{"the node's clock is behind, drained", exited(143, "Error", behind, disrupted("EvictionByEvictionAPI", at(66))), verdict{"eviction_api", "", disruption, confirmed}, "", ""},
-		{"the node's clock is ahead, and it had crashed", exited(1, "Error", deletedAt(at(56))), verdict{"pod_deleted", "direct", lifecycle, likely}, "by a clock that is ahead", ""},
+		{"the node's clock is ahead, and it had crashed", exited(1, "Error", deletedAt(at(56))), verdict{"pod_deleted", "direct", lifecycle, likely}, "may have ended by itself", ""},
 		// A condition that is set before what may fail.
 		{"an eviction that was refused after all", exited(1, "Error", disrupted("EvictionByEvictionAPI", at(30)), func(e *evidence.Evidence) {
 			e.Pod.DeletionTimestamp, e.Pod.DeletionGraceSeconds = time.Time{}, 0
@@ -102,6 +102,11 @@ func TestNotDeceived(t *testing.T) {
 			verdict{"pod_deleted", "rollout", lifecycle, likely}, "asks for 3", ""},
 		{"a StatefulSet that counts from 5, by hand", deleted(statefulSet(5, 3, "r1", "r1"), numbered("api-6")), verdict{"pod_deleted", "direct", lifecycle, likely}, "", "scale_down"},
 		{"a StatefulSet that counts from 5, scaled down", deleted(statefulSet(5, 1, "r1", "r2"), numbered("api-6"), ownerSays("StatefulSet api", "SuccessfulDelete", "delete Pod api-6 in StatefulSet api successful", at(58))), verdict{"pod_deleted", "scale_down", lifecycle, confirmed}, "", ""},
+		// A container in a fast loop goes on ending by itself until the kubelet stops it.
+		{"a loop, and the taint in the same second", exited(3, "Error", disrupted("DeletionByTaintManager", at(60))), verdict{"taint_eviction", "", disruption, likely}, `"cause":"app_exit"`, ""},
+		{"a loop, a second after the request, with events dropped", exited(2, "Error", event("Started", "Container started", at(-600)), disrupted("EvictionByEvictionAPI", at(59))), verdict{"eviction_api", "", disruption, likely}, `"cause":"app_exit"|too many`, ""},
+		{"out of memory in the second of the request", exited(137, "OOMKilled", disrupted("EvictionByEvictionAPI", at(60))), verdict{"eviction_api", "", disruption, likely}, `"cause":"oom_killed"`, ""},
+		{"it answered SIGTERM with a code of its own", exited(3, "Error", event("Killing", stopping, at(59)), disrupted("DeletionByTaintManager", at(59))), verdict{"taint_eviction", "", disruption, confirmed}, "", "app_exit"},
 		// What was never started was not stopped.
 		{"a start that failed during the deletion", exited(128, "StartError", deletedAt(at(40)), message(runcText+`exec: "x": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}, "", ""},
 		{"a start that failed during the drain", exited(128, "StartError", disrupted("EvictionByEvictionAPI", at(40)), message(runcText+`exec: "x": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}, "", ""},

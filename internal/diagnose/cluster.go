@@ -69,6 +69,7 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 		return nil
 	}
 	a.summary += overrun(e) + "."
+	a.perhapsItself(e, c.Time)
 	a.alsoMemory(e)
 	a.evidence = append(a.evidence, exitEvidence(e)...)
 	return a
@@ -106,6 +107,7 @@ func disruptionEvent(e *evidence.Evidence) *answer {
 			a.quoteTaints(e)
 		}
 		a.summary += overrun(e) + "."
+		a.perhapsItself(e, ev.Last)
 		a.alsoMemory(e)
 		a.evidence = append(a.evidence, exitEvidence(e)...)
 		return a

@@ -29,9 +29,8 @@ func podDeleted(e *evidence.Evidence) *answer {
 		a = aroundDeletion(e, p.DeletionTimestamp)
 	default:
 		a = deleted(e)
-		if s.ExitCode != 137 && s.ExitCode != 143 && nearTheRequest(e) && killing(e) == nil && covered(e) && !lossy(e) {
-			a.confidence = record.Likely
-			a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "no Killing event of the container is there: it may have ended by itself just before, by a clock that is ahead"}}
+		if p.DeletionGraceSeconds > 0 {
+			a.perhapsItself(e, deletionRequested(p))
 		}
 	}
 	if a == nil {
@@ -125,11 +124,27 @@ func atTheRequest(e *evidence.Evidence) bool {
 // that works.
 const clocks = 10 * time.Second
 
-// nearTheRequest tells that the instance ended so soon after its pod's deletion was asked
-// for that the order of the two hangs on two clocks.
-func nearTheRequest(e *evidence.Evidence) bool {
-	p := &e.Pod
-	return p.DeletionGraceSeconds > 0 && !e.Stop.FinishedAt.IsZero() && e.Stop.FinishedAt.Sub(deletionRequested(p)) < clocks
+// perhapsItself takes its certainty from an answer where the instance ended so soon after its
+// pod's deletion was asked for, at a time, that it may have ended by itself just then: no
+// event says that the kubelet had begun to stop it, and its exit code is none of a signal.
+func (a *answer) perhapsItself(e *evidence.Evidence, asked time.Time) {
+	s := e.Stop
+	seen := covered(e) && !lossy(e)
+	near := skew
+	if seen {
+		near = clocks
+	}
+	signal := s.ExitCode == 143 || s.ExitCode == 137 && s.Reason != "OOMKilled"
+	if !s.HasExitCode || signal || s.FinishedAt.IsZero() || asked.IsZero() || s.FinishedAt.Sub(asked) > near || killing(e) != nil {
+		return
+	}
+	a.confidence = record.Likely
+	if s.Reason != "OOMKilled" { // alsoMemory tells of that
+		a.alternatives = append(a.alternatives, record.Alternative{Cause: ownCause(e), Why: "no Killing event of the container is there: it may have ended by itself at that time"})
+	}
+	if !seen {
+		a.missing = append(a.missing, eventsMissing(e))
+	}
 }
 
 // stoppedNear tells that the kubelet stopped the container, and gave no reason, so little
