@@ -242,7 +242,7 @@ func (s *space) compare(claims []claim) {
 	}
 	deadline := time.Now().Add(patience)
 	var outcomes []outcome
-	var problems []string
+	var problems []problem
 	for {
 		rung := s.changed.rung()
 		list := slices.Concat(s.records.of(record.KindStop, s.own), s.records.of(record.KindStall, s.own))
@@ -253,13 +253,16 @@ func (s *space) compare(claims []claim) {
 			switch {
 			case len(o.wrong) > 0:
 				r := o.wrong[len(o.wrong)-1]
-				problems = append(problems, fmt.Sprintf("%s: %s: true is %s; record %s (%d of %d) says %s: %s differs", o.claim.of, o.claim.truth, &o.claim, r.ID, len(o.wrong), len(o.found), answerOf(r), o.why))
+				problems = append(problems, problem{
+					fmt.Sprintf("%s: %s: true is %s; record %s (%d of %d) says %s: %s differs", o.claim.of, o.claim.truth, &o.claim, r.ID, len(o.wrong), len(o.found), answerOf(r), o.why),
+					slices.ContainsFunc(o.wrong, o.claim.overclaimed),
+				})
 			case len(o.found) == 0 && !o.claim.optional:
-				problems = append(problems, fmt.Sprintf("%s: %s: true is %s; nothing is recorded", o.claim.of, o.claim.truth, &o.claim))
+				problems = append(problems, problem{fmt.Sprintf("%s: %s: true is %s; nothing is recorded", o.claim.of, o.claim.truth, &o.claim), !o.claim.stall})
 			}
 		}
 		for _, r := range strays {
-			problems = append(problems, fmt.Sprintf("record %s of %s %s/%s says %s: nothing like it was provoked", r.ID, r.Kind, r.Pod, r.Container, answerOf(r)))
+			problems = append(problems, problem{fmt.Sprintf("record %s of %s %s/%s says %s: nothing like it was provoked", r.ID, r.Kind, r.Pod, r.Container, answerOf(r)), r.Diagnosis.Confidence == record.Confirmed})
 		}
 		if len(problems) == 0 || time.Now().After(deadline) {
 			for _, r := range list {
@@ -275,8 +278,35 @@ func (s *space) compare(claims []claim) {
 		<-time.After(50 * time.Millisecond)
 	}
 	for _, p := range problems {
-		s.t.Error(p)
+		s.explainedWrong(p)
 	}
+}
+
+// problem is something that was explained otherwise than it was.
+type problem struct {
+	text string
+	// grave tells that it must not happen once: a wrong answer that is said to be confirmed,
+	// or a stop of which nothing is known.
+	grave bool
+}
+
+// overclaimed tells that a record that differs from the truth is said to be confirmed. That
+// it lacks a quotation is no wrong answer.
+func (c *claim) overclaimed(r record.Record) bool {
+	return r.Diagnosis.Confidence == record.Confirmed && !strings.HasPrefix(c.differs(r), "no evidence with")
+}
+
+// explainedWrong fails the scenario for a grave problem, and else has it played once more:
+// on a busy machine the kubelet's events come late or never, and then an answer that is
+// less than confirmed can be no better. What is wrong twice is not the machine's fault.
+func (s *space) explainedWrong(p problem) {
+	s.t.Helper()
+	if p.grave || s.again {
+		s.t.Error(p.text)
+		return
+	}
+	s.t.Logf("it will be played once more: %s", p.text)
+	s.doubtful = true
 }
 
 // compareCleaning looks at what was recorded of the end of the namespace: what still ran

@@ -71,6 +71,7 @@ func TestCluster(t *testing.T) {
 			})
 		}
 	})
+	s.playAgain(t, "together, again")
 	s.compareOutputs(t)
 	// These take the node, the API server or whyrestart away from everybody.
 	t.Run("alone", func(t *testing.T) {
@@ -78,6 +79,7 @@ func TestCluster(t *testing.T) {
 			t.Run(sc.name, func(t *testing.T) { s.play(t, sc) })
 		}
 	})
+	s.playAgain(t, "alone, again")
 	s.total(t)
 }
 

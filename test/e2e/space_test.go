@@ -35,6 +35,8 @@ type space struct {
 	downtime bool
 	// compared holds the records that were held against the truth.
 	compared map[string]bool
+	// again tells that the scenario is played for the second time, doubtful that it has to be.
+	again, doubtful bool
 	// ending undoes what would keep the namespace from going away; it may be nil.
 	ending func()
 }

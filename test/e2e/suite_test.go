@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ type suite struct {
 	report   *report
 	accuracy *accuracy
 	stop     context.CancelFunc
+	doubtful doubtful
 	release  func() // gives the cluster back
 }
 
@@ -150,6 +152,8 @@ func (s *suite) removeNamespaces(ctx context.Context) error {
 // scenario is one thing that happens to containers.
 type scenario struct {
 	name string
+	// again tells that it is played for the second time.
+	again bool
 	// needsNode tells that the scenario harms the node, which takes test/cluster.
 	needsNode bool
 	// truth is what is true of the stops and stalls that it provokes, all of them; none
@@ -165,7 +169,12 @@ func (s *suite) play(t *testing.T, sc scenario) {
 	if sc.needsNode && s.node == nil {
 		t.Skipf("it harms the node, which takes the cluster of test/cluster: there is none in %s", stateDir())
 	}
-	sp := newSpace(t, s, prefix+sc.name)
+	name := prefix + sc.name
+	if sc.again {
+		name += "-again"
+	}
+	sp := newSpace(t, s, name)
+	sp.again = sc.again
 	defer sp.explain()
 	sc.run(sp)
 	sp.compare(sc.truth)
@@ -174,4 +183,26 @@ func (s *suite) play(t *testing.T, sc scenario) {
 	}
 	sp.settle()
 	sp.compareCleaning(sc.truth)
+	if sp.doubtful {
+		sc.again = true
+		s.doubtful.Lock()
+		defer s.doubtful.Unlock()
+		s.doubtful.scenarios = append(s.doubtful.scenarios, sc)
+	}
+}
+
+// doubtful holds the scenarios that are to be played once more.
+type doubtful struct {
+	sync.Mutex
+	scenarios []scenario
+}
+
+// playAgain plays those once more.
+func (s *suite) playAgain(t *testing.T, name string) {
+	t.Run(name, func(t *testing.T) {
+		for _, sc := range s.doubtful.scenarios {
+			t.Run(sc.name, func(t *testing.T) { s.play(t, sc) })
+		}
+	})
+	s.doubtful.scenarios = nil
 }
