@@ -108,6 +108,7 @@ func (l *Logs) Tail(ctx context.Context, r pipeline.LogRequest) record.Log {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	previous, wait := r.Previous, logPatience
+	last := record.Log{Missing: "the kubelet and the API did not agree for long enough on which log is whose"}
 	for n := range logReads {
 		if n > 1 {
 			select {
@@ -120,13 +121,16 @@ func (l *Logs) Tail(ctx context.Context, r pipeline.LogRequest) record.Log {
 		if !again {
 			return log
 		}
+		if log.Missing != "" {
+			last = log
+		}
 		previous = !previous
 	}
-	return record.Log{Missing: "the kubelet and the API did not agree for long enough on which log is whose"}
+	return last
 }
 
 // try reads the current or the previous log; again means that the wanted instance
-// is the other one by now.
+// may be the other one by now; the log then says why it is missing, if that is known.
 func (l *Logs) try(ctx context.Context, r pipeline.LogRequest, previous bool) (log record.Log, again bool) {
 	lines, cut, err := l.read(ctx, r, previous)
 	if err != nil && problemOf(err) != Failed {
@@ -161,8 +165,9 @@ func (l *Logs) try(ctx context.Context, r pipeline.LogRequest, previous bool) (l
 	case len(lines) == 0 && (previous || later.Equal(never)):
 		return record.Log{Missing: "the log is empty"}, false
 	case len(lines) == 0:
-		// The kubelet may be ahead of the API, and the next instance has written nothing yet.
-		return record.Log{Missing: "the log is empty, or it is already that of the next instance"}, false
+		// The kubelet may be ahead of the API, and the next instance has written nothing yet:
+		// then the wanted one is the previous to it.
+		return record.Log{Missing: "the log is empty, or it is already that of the next instance"}, true
 	case whose == foreign && !previous:
 		// The kubelet is ahead of the API: what it calls current is the next instance.
 		return log, true
