@@ -79,6 +79,8 @@ func TestNotDeceived(t *testing.T) {
 		{"the hook found the container gone", exited(1, "Error", inLast, func(e *evidence.Evidence) { e.Container.PostStart = &evidence.Hook{Kind: "exec", Target: "warm-up"} },
 			waitsFor("PostStartHookError", `Exec lifecycle hook ([warm-up]) for Container "api" in Pod "api-1_shop(u1)" failed - error: rpc error: code = Unknown desc = failed to exec in container: container is in CONTAINER_EXITED state: , message: ""`)),
 			verdict{"post_start_hook", "exec", failure, likely}, `"cause":"app_exit"`, ""},
+		{"it ended in the second in which the hook failed", exited(1, "Error", event("FailedPostStartHook", "PostStartHook failed", at(60)), event("Killing", "FailedPostStartHook", at(60))), verdict{"post_start_hook", "", failure, likely}, `"cause":"app_exit"`, ""},
+		{"it was killed in the second in which the hook failed", exited(137, "Error", event("FailedPostStartHook", "PostStartHook failed", at(60)), event("Killing", "FailedPostStartHook", at(60))), verdict{"post_start_hook", "", failure, confirmed}, "", ""},
 		{"a hook of a later instance", exited(1, "Error", noTimes, waitsFor("PostStartHookError", "x"), func(e *evidence.Evidence) { e.Stop = &evidence.Stop{ExitObserved: true} }), verdict{"unknown", "", failure, unknown}, "", ""},
 		// A sandbox that was replaced long before.
 		{"a sandbox at the start", exited(143, "Error", event("SandboxChanged", sandboxText, at(1)), event("Killing", stopping, at(59))), verdict{"unknown", "", failure, unknown}, "", ""},
@@ -107,6 +109,8 @@ func TestNotDeceived(t *testing.T) {
 		{"a loop, a second after the request, with events dropped", exited(2, "Error", event("Started", "Container started", at(-600)), disrupted("EvictionByEvictionAPI", at(59))), verdict{"eviction_api", "", disruption, likely}, `"cause":"app_exit"|too many`, ""},
 		{"out of memory in the second of the request", exited(137, "OOMKilled", disrupted("EvictionByEvictionAPI", at(60))), verdict{"eviction_api", "", disruption, likely}, `"cause":"oom_killed"`, ""},
 		{"it answered SIGTERM with a code of its own", exited(3, "Error", event("Killing", stopping, at(59)), disrupted("DeletionByTaintManager", at(59))), verdict{"taint_eviction", "", disruption, confirmed}, "", "app_exit"},
+		{"a liveness kill under way, and then the deletion", exited(137, "Error", event("Killing", failedLiveness, at(35)), event("Killing", stopping, at(50)), deletedAt(at(50))), verdict{"liveness_probe", "", failure, confirmed}, "", ""},
+		{"a liveness kill under way, and then the drain", exited(143, "Error", event("Killing", failedLiveness, at(35)), disrupted("EvictionByEvictionAPI", at(50))), verdict{"liveness_probe", "", failure, confirmed}, "", ""},
 		// What was never started was not stopped.
 		{"a start that failed during the deletion", exited(128, "StartError", deletedAt(at(40)), message(runcText+`exec: "x": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}, "", ""},
 		{"a start that failed during the drain", exited(128, "StartError", disrupted("EvictionByEvictionAPI", at(40)), message(runcText+`exec: "x": executable file not found in $PATH: unknown`)), verdict{"command_not_found", "", failure, confirmed}, "", ""},

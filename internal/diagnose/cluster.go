@@ -28,7 +28,7 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 		}
 		return kubeletEnded(e, reason, message)
 	}
-	if neverRan(e.Stop) {
+	if neverRan(e.Stop) || killedBefore(e) {
 		return nil
 	}
 	if c.Reason != "DeletionByPodGC" && (e.Pod.DeletionTimestamp.IsZero() && e.Stop.ExitObserved || byItself(e)) {
@@ -79,7 +79,7 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 // taint manager says in an event that it deleted the pod.
 func disruptionEvent(e *evidence.Evidence) *answer {
 	p, s := &e.Pod, e.Stop
-	if p.Disruption != nil || p.DeletionTimestamp.IsZero() && s.ExitObserved || neverRan(s) || byItself(e) {
+	if p.Disruption != nil || p.DeletionTimestamp.IsZero() && s.ExitObserved || neverRan(s) || killedBefore(e) || byItself(e) {
 		return nil
 	}
 	for i := range e.Events {

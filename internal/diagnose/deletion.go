@@ -17,7 +17,7 @@ func podDeleted(e *evidence.Evidence) *answer {
 	if !s.ExitObserved {
 		return goneRunning(e)
 	}
-	if p.DeletionTimestamp.IsZero() || neverRan(s) || endedBefore(e, deletionRequested(p)) && !stoppedNear(e, deletionRequested(p)) {
+	if p.DeletionTimestamp.IsZero() || neverRan(s) || killedBefore(e) || endedBefore(e, deletionRequested(p)) && !stoppedNear(e, deletionRequested(p)) {
 		return nil
 	}
 	var a *answer
@@ -101,6 +101,13 @@ func graceExceeded(e *evidence.Evidence) (time.Duration, bool) {
 	g := seconds(p.TerminationGraceSeconds)
 	k := killing(e)
 	return g, g > 0 && k != nil && plainStop(k.event) && s.FinishedAt.Sub(k.at) >= g-time.Second
+}
+
+// killedBefore tells that the kubelet had begun to kill the container for a reason that its
+// event names: it does so no more once the pod is being deleted.
+func killedBefore(e *evidence.Evidence) bool {
+	k := killing(e)
+	return k != nil && !plainStop(k.event)
 }
 
 // neverRan tells an end of a process that was never started, so that nobody can have stopped it.

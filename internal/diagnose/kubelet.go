@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func postStartHook(e *evidence.Evidence) *answer {
 		a.missing = []record.Missing{{What: "what the hook got", Why: "it stands in the waiting message alone, which was replaced since; the events do not have it"}}
 	}
 	a.evidence = append(a.evidence, exitEvidence(e)...)
-	if endedFirst(e) {
+	if endedFirst(e, k, failed) {
 		a.confidence = record.Likely
 		a.alternatives = []record.Alternative{{Cause: ownCause(e), Why: "the container had ended when the hook was run in it, and that may be why the hook failed"}}
 	}
@@ -83,11 +84,16 @@ func postStartHook(e *evidence.Evidence) *answer {
 // (containerd internal/cri/server/container_execsync.go, runc exec, cri-o).
 var notRunning = regexp.MustCompile(`CONTAINER_EXITED state|cannot exec in a stopped (?:container|state)|container not running|container is not created or running`)
 
-// endedFirst tells that a hook failed because the container had ended by itself, as far as
-// the kubelet's part of the message tells.
-func endedFirst(e *evidence.Evidence) bool {
-	m := hookFailure.FindStringSubmatch(e.Container.WaitingMessage)
-	return m != nil && notRunning.MatchString(m[2])
+// endedFirst tells that a hook may have failed because the container had ended by itself: the
+// kubelet's part of the message says so, or the container ended with a code of its own in
+// the very second of the failure.
+func endedFirst(e *evidence.Evidence, failures ...*occurrence) bool {
+	if m := hookFailure.FindStringSubmatch(e.Container.WaitingMessage); m != nil && notRunning.MatchString(m[2]) {
+		return true
+	}
+	s := e.Stop
+	return s.HasExitCode && s.ExitCode != 137 && s.ExitCode != 143 && !s.FinishedAt.IsZero() &&
+		slices.ContainsFunc(failures, func(o *occurrence) bool { return o != nil && !o.at.Truncate(time.Second).Before(s.FinishedAt) })
 }
 
 // containerReplaced: the kubelet restarts the container because somebody changed it.

@@ -199,7 +199,7 @@ func (s *steps) rollout() {
 	}
 	w := s.workload()
 	s.addIf(fmt.Sprintf("The pod is of revision %s, the newest: see what it changed.", revision), s.kubectl(nil, "rollout", "history", w, "--revision="+revision))
-	s.addIf("If the revision before was sound, go back to it.", s.kubectl(nil, "rollout", "undo", w))
+	s.addIf("If the revision before was sound, go back to it, which replaces the pods of the workload.", s.kubectl(nil, "rollout", "undo", w))
 }
 
 func digits(s string) bool {
@@ -249,7 +249,7 @@ func (s *steps) memory(d *record.Diagnosis) {
 	s.addIf("See how much memory it takes now.", s.kubectl([]string{e.Pod.Name}, "top", "pod", e.Pod.Name, "--containers"))
 	if l := e.Container.MemoryLimit; l > 0 && d.Detail != "node" && d.Detail != "pod_limit" {
 		if w := s.workload(); w != "" {
-			s.addIf(fmt.Sprintf("If the program needs more than %s and does not leak, raise the limit, for example to double.", size(l)),
+			s.addIf(fmt.Sprintf("If the program needs more than %s and does not leak, raise the limit, for example to double, which replaces the pods of the workload.", size(l)),
 				s.kubectl([]string{e.Container.Name}, "set", "resources", w, "-c", e.Container.Name, "--limits=memory="+size(2*l)))
 		}
 	}

@@ -297,7 +297,7 @@ func describeClaim(e *evidence.Evidence, b barrier) (string, []record.Evidence) 
 	var pending []string
 	for i := range e.Claims {
 		c := &e.Claims[i]
-		if c.Name == name || name == "" && (c.Phase == "Pending" || c.Phase == "Lost") {
+		if c.Name == name || name == "" && (c.Phase == "Pending" && !waitsForPod(c) || c.Phase == "Lost") {
 			ev = append(ev, quoteClaimState(e, c)...)
 			if name == "" {
 				pending = append(pending, c.Name+claimWhy(c))
@@ -318,6 +318,12 @@ func describeClaim(e *evidence.Evidence, b barrier) (string, []record.Evidence) 
 		return either(b.nodes == 0, "a claim of the pod is not bound to a volume", "no volume can be bound to a claim of the pod there"), ev
 	}
 	return fmt.Sprintf("%s %s not bound to a volume", either(len(pending) == 1, "its claim", "its claims"), strings.Join(pending, ", ")+either(len(pending) == 1, " is", " are")), ev
+}
+
+// waitsForPod tells a claim that is to be bound once its pod has a node: it keeps no pod.
+func waitsForPod(c *evidence.Claim) bool {
+	ev := newest(c.Events, func(*evidence.Event) bool { return true })
+	return ev != nil && (ev.Reason == "WaitForFirstConsumer" || ev.Reason == "WaitForPodScheduled")
 }
 
 // claimWhy is what the newest warning of a claim says, in parentheses.
