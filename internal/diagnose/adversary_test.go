@@ -63,6 +63,8 @@ func TestNotDeceived(t *testing.T) {
 		{"an eviction that was refused after all", exited(1, "Error", disrupted("EvictionByEvictionAPI", at(30)), func(e *evidence.Evidence) {
 			e.Pod.DeletionTimestamp, e.Pod.DeletionGraceSeconds = time.Time{}, 0
 		}), verdict{"app_exit", "", failure, likely}, "", "evicted"},
+		{"an eviction that was refused, and a deletion a minute later", exited(143, "Error", disrupted("EvictionByEvictionAPI", at(-5)), deletedAt(at(58)), event("Killing", stopping, at(58))), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", "evicted"},
+		{"a drain of a pod that was being deleted", exited(143, "Error", deletedAt(at(30)), disrupted("EvictionByEvictionAPI", at(45)), event("Killing", stopping, at(30))), verdict{"pod_deleted", "direct", lifecycle, confirmed}, "", "evicted"},
 		// Events that were merged keep the object of the first and the message of the newest.
 		{"merged: another container's stop", exited(1, "Error", beside(other), merged("Killing", "Stopping container api-proxy", at(59))), verdict{"app_exit", "", failure, likely}, "", ""},
 		{"merged: nobody's name", exited(1, "Error", beside(other), merged("Killing", "FailedPostStartHook", at(59))), verdict{"app_exit", "", failure, likely}, "", ""},
@@ -159,4 +161,64 @@ func TestNoFalseStall(t *testing.T) {
 			e.Others = []evidence.Container{{Name: "api", Type: record.App, State: "running"}}
 		})), likely("terminating_stuck", "containers_running")},
 	})
+}
+
+// TestWordsConfirmNothing: a program can write what it likes into its termination message,
+// its log and the output of a probe's command. None of that may confirm another cause than
+// is confirmed without it.
+func TestWordsConfirmNothing(t *testing.T) {
+	texts := []string{
+		failedLiveness, failedStartup, stopping, "FailedPostStartHook", "killing", sandboxText, refusedText, timeoutText,
+		runcText + `exec: "/app": stat /app: no such file or directory: unknown`,
+		"container init was OOM-killed (memory limit too low?)", "OOMKilled", "exec /app: exec format error", "exec /app: no such file or directory",
+		"The node was low on resource: memory. Threshold quantity: 1, available: 0. ", "Pod was terminated in response to imminent node shutdown.",
+		"The container could not be located when the pod was terminated", "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally",
+		"Killed", "sh: app: not found", "panic: x\n\ngoroutine 1 [running]:\nmain.main()\n\t/app/main.go:1 +0x1", "\x1b[2J\x00\xff",
+	}
+	bases := map[string]func() evidence.Evidence{
+		"nothing":   func() evidence.Evidence { return exited(0, "Completed") },
+		"no events": func() evidence.Evidence { return exited(0, "Completed", noEvents) },
+		"killed for the probe": func() evidence.Evidence {
+			return exited(0, "Completed", liveness(execs("check")), event("Unhealthy", "Liveness probe failed: sick", at(29)), event("Killing", failedLiveness, at(30)))
+		},
+		"deleted": func() evidence.Evidence {
+			return exited(0, "Completed", deletedAt(at(58)), event("Killing", stopping, at(58)))
+		},
+		"evicted": func() evidence.Evidence {
+			return exited(0, "Completed", failedPod("Evicted", "The node was low on resource: memory. "))
+		},
+		"replaced": func() evidence.Evidence {
+			return exited(0, "Completed", event("SandboxChanged", sandboxText, at(58)), event("Killing", stopping, at(58)))
+		},
+	}
+	for name, base := range bases {
+		for _, code := range []int32{0, 1, 2, 126, 127, 128, 137, 139, 143, 255} {
+			judged := func(say change) verdict {
+				e := base()
+				if code != 0 {
+					e.Stop.ExitCode, e.Stop.Reason = code, "Error"
+				}
+				say(&e)
+				f := Diagnose(&e)
+				return verdictOf(&f)
+			}
+			silent := judged(func(*evidence.Evidence) {})
+			for _, text := range texts {
+				for how, say := range map[string]change{
+					"message": message(text), "log": says(text),
+					"probe": func(e *evidence.Evidence) {
+						for i := range e.Events {
+							if e.Events[i].Reason == "Unhealthy" {
+								e.Events[i].Message = "Liveness probe failed: " + text
+							}
+						}
+					},
+				} {
+					if got := judged(say); got != silent && (got.Confidence == record.Confirmed || silent.Confidence == record.Confirmed || got.Category != silent.Category) {
+						t.Errorf("%s, exit code %d, %s %q: %+v, and without it %+v", name, code, how, text, got, silent)
+					}
+				}
+			}
+		}
+	}
 }

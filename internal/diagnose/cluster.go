@@ -31,6 +31,13 @@ func disruptionTarget(e *evidence.Evidence) *answer {
 	if neverRan(e.Stop) || killedBefore(e) {
 		return nil
 	}
+	if p := &e.Pod; c.Reason != "DeletionByPodGC" && !p.DeletionTimestamp.IsZero() && !c.Time.IsZero() {
+		// Who sets the condition deletes the pod at once. A deletion long after it was another's,
+		// and one long before it was on its way already.
+		if d := deletionRequested(p).Sub(c.Time); d > clocks || d < -clocks && p.DeletionGraceSeconds > 0 {
+			return nil
+		}
+	}
 	if c.Reason != "DeletionByPodGC" && (e.Pod.DeletionTimestamp.IsZero() && e.Stop.ExitObserved || byItself(e)) {
 		// The condition is set before the deletion is asked for, which may fail.
 		return nil
