@@ -17,7 +17,7 @@ import (
 // Rediagnosis sums up what Rediagnose did.
 type Rediagnosis struct {
 	// Looked is how many records were diagnosed anew, Changed how many came out different,
-	// Without how many have no evidence to diagnose from.
+	// Without how many have no evidence that can be diagnosed from.
 	Looked, Changed, Without int
 }
 
@@ -37,11 +37,12 @@ func Rediagnose(ctx context.Context, s store.Store, q store.Query, dryRun bool, 
 		batch := store.Batch{}
 		for _, was := range page {
 			e, err := s.Evidence(ctx, was.ID)
-			if errors.Is(err, store.ErrNotFound) {
+			switch {
+			case err == nil && e.Version == evidence.Version:
+			case err == nil, errors.Is(err, store.ErrNotFound): // or it is in a form that these rules do not read
 				sum.Without++
 				continue
-			}
-			if err != nil {
+			default:
 				return sum, err
 			}
 			sum.Looked++
