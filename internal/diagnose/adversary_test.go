@@ -82,6 +82,8 @@ func TestNotDeceived(t *testing.T) {
 			waitsFor("PostStartHookError", `Exec lifecycle hook ([warm-up]) for Container "api" in Pod "api-1_shop(u1)" failed - error: rpc error: code = Unknown desc = failed to exec in container: container is in CONTAINER_EXITED state: , message: ""`)),
 			verdict{"post_start_hook", "exec", failure, likely}, `"cause":"app_exit"`, ""},
 		{"it ended in the second in which the hook failed", exited(1, "Error", event("FailedPostStartHook", "PostStartHook failed", at(60)), event("Killing", "FailedPostStartHook", at(60))), verdict{"post_start_hook", "", failure, likely}, `"cause":"app_exit"`, ""},
+		{"it ended in the second in which the hook's command had failed", exited(2, "Error", inLast, event("Killing", "FailedPostStartHook", at(60)),
+			waitsFor("PostStartHookError", `Exec lifecycle hook ([/bin/sh -c exit 9]) for Container "api" in Pod "api-1_shop(u1)" failed - error: command '/bin/sh -c exit 9' exited with 9: , message: ""`)), verdict{"post_start_hook", "exec", failure, confirmed}, "", "app_exit"},
 		{"it was killed in the second in which the hook failed", exited(137, "Error", event("FailedPostStartHook", "PostStartHook failed", at(60)), event("Killing", "FailedPostStartHook", at(60))), verdict{"post_start_hook", "", failure, confirmed}, "", ""},
 		{"a hook of a later instance", exited(1, "Error", noTimes, waitsFor("PostStartHookError", "x"), func(e *evidence.Evidence) { e.Stop = &evidence.Stop{ExitObserved: true} }), verdict{"unknown", "", failure, unknown}, "", ""},
 		// A sandbox that was replaced long before.

@@ -84,12 +84,21 @@ func postStartHook(e *evidence.Evidence) *answer {
 // (containerd internal/cri/server/container_execsync.go, runc exec, cri-o).
 var notRunning = regexp.MustCompile(`CONTAINER_EXITED state|cannot exec in a stopped (?:container|state)|container not running|container is not created or running`)
 
+// hookExited is how the kubelet tells that the command of a hook ran and failed; 137 it also
+// gets where the container is killed around it.
+var hookExited = regexp.MustCompile(`^command '(?s:.*)' exited with (?:[1-9]|[1-9]\d|1[0-2]\d|13[0-689]):?`)
+
 // endedFirst tells that a hook may have failed because the container had ended by itself: the
 // kubelet's part of the message says so, or the container ended with a code of its own in
 // the very second of the failure.
 func endedFirst(e *evidence.Evidence, failures ...*occurrence) bool {
-	if m := hookFailure.FindStringSubmatch(e.Container.WaitingMessage); m != nil && notRunning.MatchString(m[2]) {
-		return true
+	if m := hookFailure.FindStringSubmatch(e.Container.WaitingMessage); m != nil {
+		switch {
+		case notRunning.MatchString(m[2]):
+			return true
+		case hookExited.MatchString(m[2]):
+			return false // its command ran, and ended by itself
+		}
 	}
 	s := e.Stop
 	return s.HasExitCode && s.ExitCode != 137 && s.ExitCode != 143 && !s.FinishedAt.IsZero() &&
