@@ -255,15 +255,24 @@ func ownEnd(e *evidence.Evidence) bool {
 		return false
 	}
 	c := &e.Container
-	return !lossy(e) || c.Liveness == nil && c.Startup == nil && c.PostStart == nil
+	return !lossy(e) || !couldFail(e, c.Liveness) && !couldFail(e, c.Startup) && c.PostStart == nil
 }
 
 // notKilled is what the absence of a Killing event rules out, of what could have been at all.
 func notKilled(e *evidence.Evidence) []record.Alternative {
 	const why = "no Killing event in the instance's lifetime"
+	probe := func(p *evidence.Probe, none string) string {
+		switch {
+		case p == nil:
+			return unless(podKnown(e), none, why)
+		case !couldFail(e, p):
+			return "the container ended before that probe can have failed often enough"
+		}
+		return why
+	}
 	return []record.Alternative{
-		{Cause: "liveness_probe", Why: unless(e.Container.Liveness == nil && podKnown(e), "the container has no liveness probe", why)},
-		{Cause: "startup_probe", Why: unless(e.Container.Startup == nil && podKnown(e), "the container has no startup probe", why)},
+		{Cause: "liveness_probe", Why: probe(e.Container.Liveness, "the container has no liveness probe")},
+		{Cause: "startup_probe", Why: probe(e.Container.Startup, "the container has no startup probe")},
 		{Cause: "definition_changed", Why: why},
 		{Cause: "sandbox_changed", Why: why},
 	}
@@ -327,10 +336,10 @@ func probes(e *evidence.Evidence) []record.Alternative {
 	if e.EventsRead && lossy(e) {
 		unread = "events of that time were dropped"
 	}
-	if c.Liveness != nil {
+	if couldFail(e, c.Liveness) {
 		out = append(out, record.Alternative{Cause: "liveness_probe", Why: "the container has a liveness probe, and " + unread})
 	}
-	if c.Startup != nil {
+	if couldFail(e, c.Startup) {
 		out = append(out, record.Alternative{Cause: "startup_probe", Why: "the container has a startup probe, and " + unread})
 	}
 	if c.PostStart != nil {

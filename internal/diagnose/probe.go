@@ -249,6 +249,13 @@ func killAfter(p *evidence.Probe) time.Duration {
 	return seconds(p.InitialDelaySeconds) + seconds(p.PeriodSeconds)*time.Duration(max(p.FailureThreshold-1, 0))
 }
 
+// couldFail tells that a container with this probe, which may be nil, ran long enough to be
+// killed for it. Both times are the runtime's own, in whole seconds.
+func couldFail(e *evidence.Evidence, p *evidence.Probe) bool {
+	d, known := ran(e)
+	return p != nil && (!known || d+time.Second >= killAfter(p))
+}
+
 // probeUnseen: no event of a kill is known of this instance, and one may have been: the
 // kubelet killed the container for a probe before and after it, or the events of this
 // instance were dropped, and other instances, as far as they are known, were killed for a probe.

@@ -245,6 +245,12 @@ func TestKubeletKills(t *testing.T) {
 		{"what the probe got was repeated since", exited(2, "Error", probed, event("Killing", failedLiveness, at(59)), repeated("Unhealthy", refusedText, at(-60), at(300), 9)), verdict{"liveness_probe", "refused", failure, confirmed}, "time of the probe's failures", ""},
 		{"a probe that could not be made does not count", exited(2, "Error", probed, event("Killing", failedLiveness, at(59)), event("Unhealthy", "Liveness probe errored and resulted in unknown state: rpc error", at(58))), verdict{"liveness_probe", "", failure, confirmed}, "what the probe got", "rpc error"},
 		{"events of this one were dropped, and there is a probe", exited(2, "Error", probed, event("Started", "Container started", at(-300))), verdict{"unknown", "", failure, unknown}, "liveness_probe|too many", ""},
+		{"events of this one were dropped, and it ended before its probe can have failed often enough", exited(2, "Error", event("Started", "Container started", at(-300)), func(e *evidence.Evidence) {
+			e.Container.Liveness = &evidence.Probe{Kind: "httpGet", InitialDelaySeconds: 30, PeriodSeconds: 20, FailureThreshold: 3}
+		}), verdict{"app_exit", "", failure, likely}, "too many", ""},
+		{"events of this one were dropped, and it ended when its probe can just have failed often enough", exited(2, "Error", event("Started", "Container started", at(-300)), func(e *evidence.Evidence) {
+			e.Container.Liveness = &evidence.Probe{Kind: "httpGet", InitialDelaySeconds: 41, PeriodSeconds: 10, FailureThreshold: 3}
+		}), verdict{"unknown", "", failure, unknown}, "liveness_probe|too many", ""},
 		{"events of this one were dropped, and there is no probe", exited(2, "Error", event("Started", "Container started", at(-300))), verdict{"app_exit", "", failure, likely}, "too many", `"liveness_probe"`},
 		{"its start was told", exited(2, "Error", probed, event("Started", "Container started", at(-300)), event("Started", "Container started", at(0))), verdict{"app_exit", "", failure, likely}, "ruledOut", "too many"},
 
