@@ -14,6 +14,7 @@ type watchOptions struct {
 	output  outputFlags
 	filter  filterFlags
 	history bool
+	logs    bool
 	settle  time.Duration
 }
 
@@ -33,6 +34,7 @@ func newWatch(e *environment) *cobra.Command {
 	completeOutput(cmd, &o.output)
 	f := cmd.Flags()
 	f.BoolVar(&o.history, "history", false, "also show the stops that happened before the watch began")
+	f.BoolVar(&o.logs, "logs", true, "read the log tail of containers that stopped, which often says why")
 	f.DurationVar(&o.settle, "settle", time.Second, "how long a stop may wait for its log and owner before it is shown")
 	return cmd
 }
@@ -44,7 +46,7 @@ func runWatch(cmd *cobra.Command, e *environment, o *watchOptions) error {
 	if err := o.filter.check(); err != nil {
 		return err
 	}
-	source, err := o.source.source(o.output.format == "json" || o.output.format == "jsonl")
+	source, err := o.source.source(o.logs)
 	if err != nil {
 		return err
 	}
