@@ -43,6 +43,23 @@ type answer struct {
 	alternatives []record.Alternative
 	ruledOut     []record.Alternative
 	missing      []record.Missing
+	// next is what a rule about stalls says to do; for stops, next.go does.
+	next []record.NextStep
+}
+
+// diagnosis is the answer in the form of the record.
+func (a *answer) diagnosis(e *evidence.Evidence) record.Diagnosis {
+	return record.Diagnosis{
+		Cause:        a.cause,
+		Detail:       a.detail,
+		Confidence:   a.confidence,
+		Summary:      a.summary,
+		Evidence:     a.evidence,
+		Alternatives: a.alternatives,
+		RuledOut:     a.ruledOut,
+		Missing:      missing(a.missing, e.Missing),
+		RulesVersion: RulesVersion,
+	}
 }
 
 // families returns the rules in the order in which they are asked: what the cluster
@@ -73,18 +90,7 @@ func Diagnose(e *evidence.Evidence) Finding {
 		a.confidence = record.Likely // nothing to quote, nothing to confirm
 		a.missing = append(a.missing, record.Missing{What: "terminated state", Why: "no state that could be quoted was kept"})
 	}
-	d := record.Diagnosis{
-		Cause:        a.cause,
-		Detail:       a.detail,
-		Confidence:   a.confidence,
-		Summary:      a.summary,
-		Evidence:     a.evidence,
-		Alternatives: a.alternatives,
-		RuledOut:     a.ruledOut,
-		Missing:      missing(a.missing, e.Missing),
-		RulesVersion: RulesVersion,
-	}
-	f := Finding{Category: a.category, Diagnosis: d, WillRestart: willRestart(e, a.cause)}
+	f := Finding{Category: a.category, Diagnosis: a.diagnosis(e), WillRestart: willRestart(e, a.cause)}
 	f.Diagnosis.Next = next(e, &f.Diagnosis)
 	f.Diagnosis.Advice = advise(e, &f.Diagnosis)
 	return f

@@ -264,7 +264,7 @@ func notKilled(e *evidence.Evidence) []record.Alternative {
 	probe := func(p *evidence.Probe, none string) string {
 		switch {
 		case p == nil:
-			return unless(podKnown(e), none, why)
+			return either(podKnown(e), none, why)
 		case !couldFail(e, p):
 			return "the container ended before that probe can have failed often enough"
 		}
@@ -276,13 +276,6 @@ func notKilled(e *evidence.Evidence) []record.Alternative {
 		{Cause: "definition_changed", Why: why},
 		{Cause: "sandbox_changed", Why: why},
 	}
-}
-
-func unless(better bool, instead, why string) string {
-	if better {
-		return instead
-	}
-	return why
 }
 
 // undecided answers "unknown" for an exit code that the program and the kubelet can

@@ -153,28 +153,11 @@ func (s *steps) node() {
 // workload returns the pod's topmost controller of a kind that kubectl knows, as
 // "deployment/name"; empty where there is none.
 func (s *steps) workload() string {
-	try := func(kind, name string) string {
-		switch kind {
+	for _, o := range owners(s.e) {
+		switch o.Kind {
 		case "Deployment", "StatefulSet", "DaemonSet":
-			if isName(name) {
-				return strings.ToLower(kind) + "/" + name
-			}
-		}
-		return ""
-	}
-	if o := s.e.Owner; o != nil {
-		for i := len(o.Chain) - 1; i >= 0; i-- {
-			if c := &o.Chain[i]; !c.Gone {
-				if w := try(c.Kind, c.Name); w != "" {
-					return w
-				}
-			}
-		}
-	}
-	for _, o := range []*record.Workload{s.e.Pod.Workload, s.e.Pod.Owner} {
-		if o != nil {
-			if w := try(o.Kind, o.Name); w != "" {
-				return w
+			if isName(o.Name) {
+				return strings.ToLower(o.Kind) + "/" + o.Name
 			}
 		}
 	}

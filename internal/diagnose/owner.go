@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -366,4 +367,23 @@ func ordinal(name string) int {
 		return -1
 	}
 	return n
+}
+
+// owners are the workloads that the pod belongs to and that are not known to be gone, the
+// topmost first.
+func owners(e *evidence.Evidence) []record.Workload {
+	var out []record.Workload
+	if e.Owner != nil {
+		for _, c := range slices.Backward(e.Owner.Chain) {
+			if !c.Gone {
+				out = append(out, record.Workload{Kind: c.Kind, Name: c.Name})
+			}
+		}
+	}
+	for _, o := range []*record.Workload{e.Pod.Workload, e.Pod.Owner} {
+		if o != nil {
+			out = append(out, *o)
+		}
+	}
+	return out
 }

@@ -56,33 +56,31 @@ func statusPath(e *evidence.Evidence) string {
 	return path + "]"
 }
 
-// endedPath is the path of a terminated state of another container.
+// endedPath is the path of a terminated state of a container.
 func endedPath(c *evidence.Container, last bool) string {
-	list, state := "containerStatuses", "state"
-	switch c.Type {
-	case record.Init, record.Sidecar:
-		list = "initContainerStatuses"
-	case record.Ephemeral:
-		list = "ephemeralContainerStatuses"
-	case record.App:
-	}
-	if last {
-		state = "lastState"
-	}
-	return "status." + list + "[" + c.Name + "]." + state + ".terminated"
+	return containerPath(c) + "." + either(last, "lastState", "state") + ".terminated"
 }
 
 // specPath is the path of a container in the pod's spec.
 func specPath(c *evidence.Container) string {
-	list := "containers"
-	switch c.Type {
+	return "spec." + listOf(c.Type, "containers", "initContainers", "ephemeralContainers") + "[" + c.Name + "]"
+}
+
+// containerPath is the path of a container's status in the pod.
+func containerPath(c *evidence.Container) string {
+	return "status." + listOf(c.Type, "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses") + "[" + c.Name + "]"
+}
+
+// listOf chooses the list of a pod in which containers of a type stand.
+func listOf(t record.ContainerType, app, initial, ephemeral string) string {
+	switch t {
 	case record.Init, record.Sidecar:
-		list = "initContainers"
+		return initial
 	case record.Ephemeral:
-		list = "ephemeralContainers"
+		return ephemeral
 	case record.App:
 	}
-	return "spec." + list + "[" + c.Name + "]"
+	return app
 }
 
 // specEvidence quotes the pod's spec.

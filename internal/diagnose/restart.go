@@ -40,11 +40,11 @@ func willRestart(e *evidence.Evidence, cause string) *bool {
 	switch policy {
 	case "Always":
 		if c.Type == record.Init {
-			return pick(failed, &yes, &no)
+			return either(failed, &yes, &no)
 		}
 		return &yes
 	case "OnFailure":
-		return pick(failed, &yes, &no)
+		return either(failed, &yes, &no)
 	case "Never":
 		return &no
 	}
@@ -83,11 +83,4 @@ func policy(e *evidence.Evidence) string {
 		return p
 	}
 	return e.Pod.RestartPolicy
-}
-
-func pick(cond bool, a, b *bool) *bool {
-	if cond {
-		return a
-	}
-	return b
 }

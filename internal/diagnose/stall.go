@@ -35,22 +35,13 @@ func Stalled(e *evidence.Evidence) (Finding, bool) {
 		a.confidence = record.Likely
 		a.missing = append(a.missing, record.Missing{What: "pod", Why: "what its status said is not in the evidence"})
 	}
-	return Finding{Category: a.category, Diagnosis: record.Diagnosis{
-		Cause:        a.cause,
-		Detail:       a.detail,
-		Confidence:   a.confidence,
-		Summary:      a.summary,
-		Evidence:     a.evidence,
-		Alternatives: a.alternatives,
-		RuledOut:     a.ruledOut,
-		Missing:      missing(a.missing, e.Missing),
-		Next:         sentences(a.next),
-		RulesVersion: RulesVersion,
-	}}, true
+	d := a.diagnosis(e)
+	d.Next = sentences(a.next)
+	return Finding{Category: a.category, Diagnosis: d}, true
 }
 
 // explain asks the family of the stall's class. Nil means that nothing is wrong, or not yet.
-func explain(e *evidence.Evidence) *stallAnswer {
+func explain(e *evidence.Evidence) *answer {
 	switch e.Stall.Class {
 	case evidence.Unscheduled:
 		return unscheduled(e)
@@ -73,21 +64,6 @@ func explain(e *evidence.Evidence) *stallAnswer {
 	case evidence.Rejected:
 	}
 	return nil
-}
-
-// stallAnswer is what a rule says of a stall; Stalled completes it. A category that is
-// left empty is a failure.
-type stallAnswer struct {
-	category     record.Category
-	cause        string
-	detail       string
-	confidence   record.Confidence
-	summary      string
-	evidence     []record.Evidence
-	alternatives []record.Alternative
-	ruledOut     []record.Alternative
-	missing      []record.Missing
-	next         []record.NextStep
 }
 
 // Times that rules about stalls go by.
@@ -182,11 +158,8 @@ func about(e *evidence.Evidence, ev *evidence.Event) string {
 
 // quoteEvent quotes an event about the pod, or about what the event names.
 func quoteEvent(e *evidence.Evidence, ev *evidence.Event) record.Evidence {
-	q := statusEvidence(e)(ev.Reason, cmp.Or(ev.Message, ev.Reason))
-	q.Source, q.Time = "event", ev.Last
-	if ev.Object != "" {
-		q.Object, q.UID = namespaced(e, ev.Object), ""
-	}
+	q := eventEvidence(e, &occurrence{ev, ev.Last})
+	q.Value = cmp.Or(q.Value, ev.Reason)
 	return q
 }
 
@@ -223,24 +196,8 @@ func quoteWaiting(e *evidence.Evidence) []record.Evidence {
 // quoteNode quotes the pod's node.
 func quoteNode(e *evidence.Evidence) func(field, value string) record.Evidence {
 	return func(field, value string) record.Evidence {
-		return record.Evidence{Source: "node", Object: "Node " + e.Node.Name, Field: field, Value: value}
+		return nodeEvidence(e, field, value, time.Time{})
 	}
-}
-
-// containerPath is the path of a container's status in the pod.
-func containerPath(c *evidence.Container) string {
-	return "status." + listOf(c.Type, "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses") + "[" + c.Name + "]"
-}
-
-func listOf(t record.ContainerType, app, initial, ephemeral string) string {
-	switch t {
-	case record.Init, record.Sidecar:
-		return initial
-	case record.Ephemeral:
-		return ephemeral
-	case record.App:
-	}
-	return app
 }
 
 // distinct leaves out evidence that quotes nothing, or the same twice.
@@ -325,15 +282,8 @@ func edit(e *evidence.Evidence, text string) record.NextStep {
 // workload names what is to be edited to change the pod: its topmost known controller,
 // or the pod itself, as kubectl takes it.
 func workload(e *evidence.Evidence) string {
-	if e.Owner != nil {
-		for i := len(e.Owner.Chain) - 1; i >= 0; i-- {
-			if c := &e.Owner.Chain[i]; !c.Gone && c.Kind != "" && c.Name != "" && c.Kind != "Node" {
-				return strings.ToLower(c.Kind) + "/" + c.Name
-			}
-		}
-	}
-	for _, o := range []*record.Workload{e.Pod.Workload, e.Pod.Owner} {
-		if o != nil && o.Kind != "" && o.Name != "" && o.Kind != "Node" {
+	for _, o := range owners(e) {
+		if o.Kind != "" && o.Name != "" && o.Kind != "Node" {
 			return strings.ToLower(o.Kind) + "/" + o.Name
 		}
 	}
@@ -377,8 +327,8 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// either chooses between two words.
-func either(cond bool, yes, no string) string {
+// either chooses between two values.
+func either[T any](cond bool, yes, no T) T {
 	if cond {
 		return yes
 	}

@@ -23,12 +23,12 @@ var (
 )
 
 // configStall explains a container whose configuration cannot be put together.
-func configStall(e *evidence.Evidence) *stallAnswer {
+func configStall(e *evidence.Evidence) *answer {
 	if e.Container.WaitingReason == "CrashLoopBackOff" {
 		return nil // its stops tell
 	}
 	text := e.Container.WaitingMessage
-	a := &stallAnswer{confidence: record.Confirmed, evidence: quoteWaiting(e)}
+	a := &answer{confidence: record.Confirmed, evidence: quoteWaiting(e)}
 	if text != "" && !starting(text) {
 		return a.config(e, text)
 	}
@@ -50,7 +50,7 @@ func starting(text string) bool {
 }
 
 // config classes the text of a container's configuration error.
-func (a *stallAnswer) config(e *evidence.Evidence, text string) *stallAnswer {
+func (a *answer) config(e *evidence.Evidence, text string) *answer {
 	c := &e.Container
 	a.ruledOut = []record.Alternative{{Cause: "image_pull_failed", Why: "the kubelet puts the configuration together after it has got the image"}}
 	switch {
@@ -106,7 +106,7 @@ func (a *stallAnswer) config(e *evidence.Evidence, text string) *stallAnswer {
 }
 
 // nonRoot explains what keeps the container from running as somebody else than root.
-func (a *stallAnswer) nonRoot(e *evidence.Evidence, text string) {
+func (a *answer) nonRoot(e *evidence.Evidence, text string) {
 	a.cause = "run_as_non_root"
 	c := &e.Container
 	if c.RunAsNonRoot != nil {

@@ -19,7 +19,7 @@ var (
 )
 
 // createStall explains a container that the runtime does not create or start.
-func createStall(e *evidence.Evidence) *stallAnswer {
+func createStall(e *evidence.Evidence) *answer {
 	c := &e.Container
 	switch c.WaitingReason {
 	case "CrashLoopBackOff", "PostStartHookError", "RestartingAllContainers":
@@ -34,7 +34,7 @@ func createStall(e *evidence.Evidence) *stallAnswer {
 			}
 		}
 	}
-	a := &stallAnswer{cause: "container_create_failed", confidence: record.Confirmed, evidence: quoteWaiting(e)}
+	a := &answer{cause: "container_create_failed", confidence: record.Confirmed, evidence: quoteWaiting(e)}
 	text := c.WaitingMessage
 	var ev *evidence.Event
 	if text == "" {
@@ -65,7 +65,7 @@ func createStall(e *evidence.Evidence) *stallAnswer {
 }
 
 // create classes the runtime's text.
-func (a *stallAnswer) create(e *evidence.Evidence, text string) {
+func (a *answer) create(e *evidence.Evidence, text string) {
 	lower := strings.ToLower(execTarget.ReplaceAllString(text, `exec: ""`)) // a command may be called anything
 	inPod := []record.NextStep{step(e, "Compare the container's command, mounts and security context with what the image has", "get", "pod", e.Pod.Name, "-o", "yaml"), edit(e, "Correct it")}
 	for _, c := range []struct {
@@ -102,7 +102,7 @@ func (a *stallAnswer) create(e *evidence.Evidence, text string) {
 
 // created: the runtime has the container, and it is neither running nor ended
 // (pkg/kubelet/kubelet_pods.go convertContainerStatusToAPI leaves the reason empty).
-func created(e *evidence.Evidence) *stallAnswer {
+func created(e *evidence.Evidence) *answer {
 	c := &e.Container
 	if c.State != "waiting" || young(e, startRace) {
 		return nil
@@ -110,7 +110,7 @@ func created(e *evidence.Evidence) *stallAnswer {
 	if node := troubleOfNode(e); node.silent() {
 		return nodeLost(e, node)
 	}
-	return &stallAnswer{
+	return &answer{
 		cause:        "container_create_failed",
 		detail:       "not_started",
 		confidence:   record.Likely,

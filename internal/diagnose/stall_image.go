@@ -15,9 +15,9 @@ import (
 // text, which hands on what the registry or the network said.
 
 // imageStall explains a container that waits for its image.
-func imageStall(e *evidence.Evidence) *stallAnswer {
+func imageStall(e *evidence.Evidence) *answer {
 	c := &e.Container
-	a := &stallAnswer{confidence: record.Confirmed, evidence: append(quoteWaiting(e), specEvidence(e, specPath(c)+".image", c.Image))}
+	a := &answer{confidence: record.Confirmed, evidence: append(quoteWaiting(e), specEvidence(e, specPath(c)+".image", c.Image))}
 	switch c.WaitingReason {
 	case "InvalidImageName":
 		a.cause = "image_invalid_name"
@@ -56,7 +56,7 @@ func imageStall(e *evidence.Evidence) *stallAnswer {
 }
 
 // pullStall explains a failed pull by its text.
-func pullStall(e *evidence.Evidence, a *stallAnswer) *stallAnswer {
+func pullStall(e *evidence.Evidence, a *answer) *answer {
 	c := &e.Container
 	text, ev := pullText(e)
 	if ev != nil {
@@ -104,7 +104,7 @@ func pullStall(e *evidence.Evidence, a *stallAnswer) *stallAnswer {
 }
 
 // pullSecrets adds what is known of the credentials of a pull.
-func pullSecrets(e *evidence.Evidence, a *stallAnswer) {
+func pullSecrets(e *evidence.Evidence, a *answer) {
 	// From Kubernetes 1.37 on the kubelet says that a pull secret could not be read.
 	if ev := newest(e.Events, hasReason("FailedToRetrieveImagePullSecret")); ev != nil {
 		a.evidence = append(a.evidence, quoteEvent(e, ev))

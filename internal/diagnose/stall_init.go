@@ -12,7 +12,7 @@ import (
 // nothing after it is tried (KEP-753, pkg/kubelet/kuberuntime computeInitContainerActions).
 
 // initializing explains a pod whose init containers are not through.
-func initializing(e *evidence.Evidence) *stallAnswer {
+func initializing(e *evidence.Evidence) *answer {
 	if node := troubleOfNode(e); node.silent() {
 		return nodeLost(e, node)
 	}
@@ -53,11 +53,11 @@ func blockingInit(e *evidence.Evidence) *evidence.Container {
 const initTime = 30 * time.Second
 
 // initRuns: the init container runs, and does not end.
-func initRuns(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
+func initRuns(e *evidence.Evidence, c *evidence.Container) *answer {
 	if ran, known := lasted(e, c.RunningSince); known && ran < initTime && c.RestartCount == 0 {
 		return nil
 	}
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "init_not_finished",
 		detail:     c.Name,
 		confidence: record.Confirmed,
@@ -80,11 +80,11 @@ func initRuns(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 }
 
 // sidecarStarts: the sidecar runs and its startup probe has not passed.
-func sidecarStarts(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
+func sidecarStarts(e *evidence.Evidence, c *evidence.Container) *answer {
 	if c.Started || startsStill(e, c) {
 		return nil
 	}
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "init_not_finished",
 		detail:     c.Name,
 		confidence: record.Confirmed,

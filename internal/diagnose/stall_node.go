@@ -78,8 +78,8 @@ func nodeNotReady(e *evidence.Evidence) *evidence.Event {
 }
 
 // nodeLost is the answer for a pod whose node is in trouble.
-func nodeLost(e *evidence.Evidence, n *nodeTrouble) *stallAnswer {
-	a := &stallAnswer{
+func nodeLost(e *evidence.Evidence, n *nodeTrouble) *answer {
+	a := &answer{
 		category:   record.Disruption,
 		cause:      "node_lost",
 		detail:     n.detail,

@@ -19,7 +19,7 @@ var (
 )
 
 // notCreated explains a pod that a controller cannot create.
-func notCreated(e *evidence.Evidence) *stallAnswer {
+func notCreated(e *evidence.Evidence) *answer {
 	if e.Owner == nil {
 		return nil
 	}
@@ -31,7 +31,7 @@ func notCreated(e *evidence.Evidence) *stallAnswer {
 		return nil // no pod is to be made in a namespace that goes away
 	}
 	detail, why := classifyRefusal(text)
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "pod_not_created",
 		detail:     detail,
 		confidence: record.Confirmed,

@@ -17,7 +17,7 @@ import (
 const timeFormat = time.RFC3339
 
 // unready explains a container or pod that runs and is not ready.
-func unready(e *evidence.Evidence) *stallAnswer {
+func unready(e *evidence.Evidence) *answer {
 	node := troubleOfNode(e)
 	if node.silent() {
 		return nodeLost(e, node)
@@ -65,11 +65,11 @@ func startsStill(e *evidence.Evidence, c *evidence.Container) bool {
 
 // notStarted: a container whose startup probe has not passed is starting, which is not
 // a failed readiness probe; the startup probe would end it in time.
-func notStarted(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
+func notStarted(e *evidence.Evidence, c *evidence.Container) *answer {
 	if startsStill(e, c) {
 		return nil
 	}
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "unknown",
 		confidence: record.Unknown,
 		summary:    fmt.Sprintf("The container %s has run%s and does not count as started.", c.Name, forHow(e, c.RunningSince)),
@@ -91,12 +91,12 @@ func notStarted(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 }
 
 // readinessProbe: the container runs, and its readiness probe has not passed.
-func readinessProbe(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
+func readinessProbe(e *evidence.Evidence, c *evidence.Container) *answer {
 	ran, known := lasted(e, c.RunningSince)
 	if known && ran < probeTime(c.Readiness)+probeSlack {
 		return nil // it may just be starting
 	}
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "readiness_probe",
 		confidence: record.Likely,
 		summary:    fmt.Sprintf("The container %s has run%s and is not ready: its readiness probe (%s) has not passed.", c.Name, forHow(e, c.RunningSince), probeName(c.Readiness)),
@@ -175,11 +175,11 @@ func unhealthyNow(e *evidence.Evidence, c *evidence.Container, probe string) *ev
 }
 
 // readyUnknown: a container without a readiness probe is ready as soon as it has started.
-func readyUnknown(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
+func readyUnknown(e *evidence.Evidence, c *evidence.Container) *answer {
 	if age, known := lasted(e, c.RunningSince); !known || age < startRace {
 		return nil
 	}
-	return &stallAnswer{
+	return &answer{
 		cause:      "unknown",
 		confidence: record.Unknown,
 		summary:    fmt.Sprintf("The container %s has run%s and is not ready, although it has no readiness probe.", c.Name, forHow(e, c.RunningSince)),
@@ -195,7 +195,7 @@ func readyUnknown(e *evidence.Evidence, c *evidence.Container) *stallAnswer {
 const gateTime = time.Minute
 
 // podUnready: all containers are ready and the pod is not.
-func podUnready(e *evidence.Evidence) *stallAnswer {
+func podUnready(e *evidence.Evidence) *answer {
 	ready, containers := condition(e.Pod.Conditions, "Ready"), condition(e.Pod.Conditions, "ContainersReady")
 	if ready == nil || ready.Status == "True" || containers != nil && containers.Status != "True" {
 		return nil // one of its containers is not, which is told of that container
@@ -203,7 +203,7 @@ func podUnready(e *evidence.Evidence) *stallAnswer {
 	if e.Pod.Static {
 		return nil
 	}
-	a := &stallAnswer{evidence: quoteCondition(e, ready), next: []record.NextStep{step(e, "See the pod's conditions", "get", "pod", e.Pod.Name, "-o", "jsonpath={.status.conditions}")}}
+	a := &answer{evidence: quoteCondition(e, ready), next: []record.NextStep{step(e, "See the pod's conditions", "get", "pod", e.Pod.Name, "-o", "jsonpath={.status.conditions}")}}
 	if len(e.Pod.ReadinessGates) > 0 && young(e, gateTime) {
 		return nil
 	}

@@ -15,8 +15,8 @@ import (
 // and of the CNI plugins).
 
 // sandboxStall explains it by the event of the step that failed.
-func sandboxStall(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
-	a := &stallAnswer{cause: "sandbox_failed", confidence: record.Confirmed, evidence: []record.Evidence{quoteEvent(e, ev)}, next: nodeSteps(e)}
+func sandboxStall(e *evidence.Evidence, ev *evidence.Event) *answer {
+	a := &answer{cause: "sandbox_failed", confidence: record.Confirmed, evidence: []record.Evidence{quoteEvent(e, ev)}, next: nodeSteps(e)}
 	if c := condition(e.Pod.Conditions, "PodReadyToStartContainers"); c != nil {
 		a.evidence = append(a.evidence, quoteCondition(e, c)...)
 	}
@@ -104,9 +104,9 @@ func pulling(e *evidence.Evidence) *evidence.Event {
 }
 
 // unexplained is the answer for a pod that is not got ready, and nothing says why.
-func unexplained(e *evidence.Evidence) *stallAnswer {
+func unexplained(e *evidence.Evidence) *answer {
 	ev := statusEvidence(e)
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "unknown",
 		confidence: record.Unknown,
 		summary:    fmt.Sprintf("The pod has the node %s%s, and none of its containers was started; nothing says why.", e.Pod.Node, forHow(e, stallBegin(e))),

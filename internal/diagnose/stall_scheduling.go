@@ -24,7 +24,7 @@ const provisionTime = 3 * time.Minute
 const preemptTime = 2 * time.Minute
 
 // unscheduled explains a pod without a node.
-func unscheduled(e *evidence.Evidence) *stallAnswer {
+func unscheduled(e *evidence.Evidence) *answer {
 	p := &e.Pod
 	c := condition(p.Conditions, "PodScheduled")
 	if p.Node != "" || c != nil && c.Status == "True" {
@@ -60,9 +60,9 @@ func unscheduled(e *evidence.Evidence) *stallAnswer {
 }
 
 // gated: the pod is not to be scheduled yet (KEP-3521).
-func gated(e *evidence.Evidence, c *evidence.Condition) *stallAnswer {
+func gated(e *evidence.Evidence, c *evidence.Condition) *answer {
 	gates := e.Pod.SchedulingGates
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "scheduling_gated",
 		confidence: record.Confirmed,
 		summary:    fmt.Sprintf("The pod waits%s for its scheduling gates to be removed, which is up to whoever set them.", forHow(e, stallBegin(e))),
@@ -83,12 +83,12 @@ func gated(e *evidence.Evidence, c *evidence.Condition) *stallAnswer {
 }
 
 // notScheduled: no scheduler has said anything of the pod.
-func notScheduled(e *evidence.Evidence, c *evidence.Condition) *stallAnswer {
+func notScheduled(e *evidence.Evidence, c *evidence.Condition) *answer {
 	if claim := provisioning(e); claim != nil {
 		if !provisionFailed(claim) && young(e, provisionTime) {
 			return nil // a node is chosen once the volume is made
 		}
-		a := &stallAnswer{
+		a := &answer{
 			cause: "unschedulable", detail: "pvc_unbound", confidence: record.Likely,
 			summary:      fmt.Sprintf("The scheduler waits for the volume of the claim %s, which is not made%s.", claim.Name, forHow(e, stallBegin(e))),
 			alternatives: []record.Alternative{{Cause: "not_scheduled", Why: "no scheduler has said anything of the pod"}},
@@ -98,7 +98,7 @@ func notScheduled(e *evidence.Evidence, c *evidence.Condition) *stallAnswer {
 		return a
 	}
 	p := &e.Pod
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "not_scheduled",
 		confidence: record.Likely,
 		evidence:   []record.Evidence{specEvidence(e, "spec.schedulerName", p.SchedulerName), statusEvidence(e)("status.phase", p.Phase)},
@@ -145,8 +145,8 @@ func provisionFailed(c *evidence.Claim) bool {
 }
 
 // schedulerError: the scheduler failed at something else than finding a node.
-func schedulerError(e *evidence.Evidence, message string, from []record.Evidence) *stallAnswer {
-	a := &stallAnswer{confidence: record.Confirmed, evidence: from}
+func schedulerError(e *evidence.Evidence, message string, from []record.Evidence) *answer {
+	a := &answer{confidence: record.Confirmed, evidence: from}
 	// running PreBind plugin "VolumeBinding": binding volumes: ...
 	if strings.Contains(message, "binding volumes") {
 		a.cause, a.detail = "unschedulable", "pvc_unbound"

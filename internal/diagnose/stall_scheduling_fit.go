@@ -19,8 +19,8 @@ type barrier struct {
 }
 
 // unfit explains why none of the nodes will do.
-func unfit(e *evidence.Evidence, f fitError, from []record.Evidence) *stallAnswer {
-	a := &stallAnswer{cause: "unschedulable", confidence: record.Confirmed, evidence: from}
+func unfit(e *evidence.Evidence, f fitError, from []record.Evidence) *answer {
+	a := &answer{cause: "unschedulable", confidence: record.Confirmed, evidence: from}
 	if f.nodes == 0 {
 		a.detail = "no_nodes"
 		a.summary = "There is no node that the pod could run on: the cluster has none."

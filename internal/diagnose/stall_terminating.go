@@ -19,7 +19,7 @@ import (
 const killTime = 30 * time.Second
 
 // terminating explains a pod that is still there long after its deletion.
-func terminating(e *evidence.Evidence) *stallAnswer {
+func terminating(e *evidence.Evidence) *answer {
 	p := &e.Pod
 	if p.DeletionTimestamp.IsZero() {
 		return nil
@@ -27,7 +27,7 @@ func terminating(e *evidence.Evidence) *stallAnswer {
 	if over, known := lasted(e, p.DeletionTimestamp); known && over < killTime {
 		return nil
 	}
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "terminating_stuck",
 		confidence: record.Confirmed,
 		evidence:   []record.Evidence{timeEvidence(e, "metadata.deletionTimestamp", p.DeletionTimestamp)},
@@ -77,7 +77,7 @@ func terminating(e *evidence.Evidence) *stallAnswer {
 }
 
 // stuckFinalizer: its containers are gone, and something else has to let the pod go.
-func stuckFinalizer(e *evidence.Evidence, a *stallAnswer, overdue string) *stallAnswer {
+func stuckFinalizer(e *evidence.Evidence, a *answer, overdue string) *answer {
 	f := e.Pod.Finalizers
 	a.detail = f[0]
 	a.evidence = append(a.evidence, quoteFinalizers(e)...)
@@ -106,7 +106,7 @@ func quoteFinalizers(e *evidence.Evidence) []record.Evidence {
 
 // stuckNode: nobody on the node can tell that the containers have ended. If the cluster
 // deleted the pod for that node, the lost node is the cause of it all.
-func stuckNode(e *evidence.Evidence, a *stallAnswer, node *nodeTrouble) *stallAnswer {
+func stuckNode(e *evidence.Evidence, a *answer, node *nodeTrouble) *answer {
 	if d := e.Pod.Disruption; d != nil && d.Reason == "DeletionByTaintManager" {
 		lost := nodeLost(e, node)
 		lost.evidence = append(append(lost.evidence, a.evidence...), quoteCondition(e, &evidence.Condition{Type: "DisruptionTarget", Status: "True", Reason: d.Reason, Message: d.Message, Time: d.Time})...)

@@ -26,7 +26,7 @@ var (
 const serialStart = 5 * time.Minute
 
 // preparing explains a pod that has a node, and no container that was tried.
-func preparing(e *evidence.Evidence) *stallAnswer {
+func preparing(e *evidence.Evidence) *answer {
 	node := troubleOfNode(e)
 	if node.silent() && node.confidence == record.Confirmed {
 		return nodeLost(e, node)
@@ -66,7 +66,7 @@ func preparing(e *evidence.Evidence) *stallAnswer {
 }
 
 // aged takes from an answer what an event cannot prove that is too old to tell of now.
-func (a *stallAnswer) aged(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
+func (a *answer) aged(e *evidence.Evidence, ev *evidence.Event) *answer {
 	if age, known := lasted(e, ev.Last); known && age > recently && a.confidence == record.Confirmed {
 		a.confidence = record.Likely
 		a.alternatives = append(a.alternatives, record.Alternative{Cause: "unknown", Why: fmt.Sprintf("the event is %s old, and what fails now may be something else", span(age))})
@@ -144,8 +144,8 @@ func volumeOf(message string) string {
 }
 
 // mountStall explains a volume that cannot be mounted.
-func mountStall(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
-	a := &stallAnswer{confidence: record.Confirmed, evidence: []record.Evidence{quoteEvent(e, ev)}}
+func mountStall(e *evidence.Evidence, ev *evidence.Event) *answer {
+	a := &answer{confidence: record.Confirmed, evidence: []record.Evidence{quoteEvent(e, ev)}}
 	volume, text := volumeOf(ev.Message), withoutCode(mountFailed.ReplaceAllString(ev.Message, ""))
 	if _, output, ok := strings.Cut(text, "\nOutput: "); ok { // of mount(8), after its arguments
 		text = output
@@ -234,10 +234,10 @@ func mountDetail(message, text string) string {
 }
 
 // attachStall explains a volume that cannot be attached to the pod's node.
-func attachStall(e *evidence.Evidence, ev *evidence.Event) *stallAnswer {
+func attachStall(e *evidence.Evidence, ev *evidence.Event) *answer {
 	volume := volumeOf(ev.Message)
 	text := withoutCode(attachFailed.ReplaceAllString(ev.Message, ""))
-	a := &stallAnswer{
+	a := &answer{
 		cause:      "volume_attach_failed",
 		confidence: record.Confirmed,
 		summary:    fmt.Sprintf("The volume %s cannot be attached to the pod's node %s: %s.", volume, e.Pod.Node, brief(text)),
