@@ -12,10 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-)
 
-// maxOwners bounds how far up a chain of owners is followed.
-const maxOwners = 5
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+)
 
 // notRecorded is the error for what a recording cannot tell.
 func notRecorded(resource, namespace string) error {
@@ -93,24 +92,7 @@ func (o *Objects) Pod(_ context.Context, namespace, name string) (*corev1.Pod, e
 // state, without its template and with a deletion timestamp: a finding about its pods may
 // come after its end.
 func (o *Objects) Controllers(_ context.Context, of metav1.Object) ([]metav1.Object, error) {
-	var chain []metav1.Object
-	namespace := of.GetNamespace()
-	for len(chain) < maxOwners {
-		ref := metav1.GetControllerOf(of)
-		if ref == nil {
-			break
-		}
-		c, err := o.controller(namespace, ref)
-		if err != nil {
-			return chain, err
-		}
-		if c == nil {
-			break
-		}
-		chain = append(chain, c)
-		of = c
-	}
-	return chain, nil
+	return pipeline.ControllersAbove(of, o.controller)
 }
 
 // controller returns one controller; nil where its kind is not known.
@@ -148,9 +130,7 @@ func owning[T Object](o *Objects, r schema.GroupResource, namespace string, ref 
 		return nil, err
 	}
 	if ref.UID != "" && t.GetUID() != madeUID(ref.Kind, namespace, ref.Name) {
-		gone := apierrors.NewNotFound(r, ref.Name)
-		gone.ErrStatus.Message = fmt.Sprintf("%s %q is gone and another one has its name", r, ref.Name)
-		return nil, gone
+		return nil, pipeline.Replaced(r, ref.Name)
 	}
 	return t, nil
 }

@@ -10,7 +10,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -41,8 +40,6 @@ const (
 	// maxPodsOnNodes bounds what PodsOnNodes reads: more than that would cost the API server
 	// more than the answer is worth.
 	maxPodsOnNodes = 20_000
-	// maxOwners bounds how far up a chain of owners is followed.
-	maxOwners = 5
 )
 
 // ClusterOptions says how a Cluster is read.
@@ -323,34 +320,13 @@ func (c *Cluster) Pod(ctx context.Context, namespace, name string) (*corev1.Pod,
 // kinds are known. With an error it returns those below the one that could not be
 // read; one that is gone and whose name another has is not found.
 func (c *Cluster) Controllers(ctx context.Context, of metav1.Object) ([]metav1.Object, error) {
-	var chain []metav1.Object
-	namespace := of.GetNamespace()
-	for len(chain) < maxOwners {
-		ref := metav1.GetControllerOf(of)
-		if ref == nil {
-			break
-		}
+	return pipeline.ControllersAbove(of, func(namespace string, ref *metav1.OwnerReference) (metav1.Object, error) {
 		o, resource, err := c.controller(ctx, namespace, ref)
-		if err != nil {
-			return chain, err
+		if err == nil && o != nil && ref.UID != "" && o.GetUID() != ref.UID {
+			return nil, access(pipeline.Replaced(resource, ref.Name), c.host, "get", resource.Resource, namespace)
 		}
-		if o == nil {
-			break
-		}
-		if ref.UID != "" && o.GetUID() != ref.UID {
-			return chain, access(replaced(resource, ref.Name), c.host, "get", resource.Resource, namespace)
-		}
-		chain = append(chain, o)
-		of = o
-	}
-	return chain, nil
-}
-
-// replaced says that an object is gone although one of its name exists.
-func replaced(resource schema.GroupResource, name string) error {
-	gone := apierrors.NewNotFound(resource, name)
-	gone.ErrStatus.Message = fmt.Sprintf("%s %q is gone and another one has its name", resource, name)
-	return gone
+		return o, err
+	})
 }
 
 // controller reads one controller; nil where its kind is not known.

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -164,9 +163,7 @@ func (o *Owners) read(ctx context.Context, resource schema.GroupVersionResource,
 		return owner{err: access(err, o.host, "get", resource.Resource, key.namespace)}
 	}
 	if m.UID != key.uid {
-		gone := apierrors.NewNotFound(resource.GroupResource(), key.name)
-		gone.ErrStatus.Message = fmt.Sprintf("%s %q is gone and another one has its name", resource.GroupResource(), key.name)
-		return owner{err: access(gone, o.host, "get", resource.Resource, key.namespace)}
+		return owner{err: access(pipeline.Replaced(resource.GroupResource(), key.name), o.host, "get", resource.Resource, key.namespace)}
 	}
 	ref := metav1.GetControllerOf(m)
 	if ref == nil {
