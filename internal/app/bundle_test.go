@@ -24,10 +24,11 @@ func TestBundleGivesTheSameFindings(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			want, err := Analyze(t.Context(), "", file, nil)
-			if err != nil || len(want.Findings) == 0 {
-				t.Fatalf("%d findings, %v", len(want.Findings), err)
+			found, coverage, err := LookInto(t.Context(), "", file, nil, nil)
+			if err != nil || len(found) == 0 {
+				t.Fatalf("%d findings, %v", len(found), err)
 			}
+			want := Document(found, coverage)
 			d, err := dump.ReadDump(t.Context(), file, nil, dump.Limits{})
 			if err != nil {
 				t.Fatal(err)
@@ -37,10 +38,11 @@ func TestBundleGivesTheSameFindings(t *testing.T) {
 			if err := dump.WriteBundle(&b, c, redactor, time.Unix(1700000000, 0)); err != nil {
 				t.Fatal(err)
 			}
-			got, err := Analyze(t.Context(), "", "-", &b)
+			found, coverage, err = LookInto(t.Context(), "", "-", &b, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
+			got := Document(found, coverage)
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("findings (-recording +bundle):\n%s", d)
 			}

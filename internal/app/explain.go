@@ -333,6 +333,11 @@ func Foremost(all []printer.Explanation) (full, also []printer.Explanation) {
 	return full, also
 }
 
+// Document makes the one document that is printed of findings.
+func Document(found []pipeline.Finding, coverage record.Coverage) record.Document {
+	return record.Document{Schema: record.Schema, Findings: Records(found), Coverage: coverage}
+}
+
 // Records returns the records of findings.
 func Records(found []pipeline.Finding) []record.Record {
 	out := make([]record.Record, len(found))

@@ -84,22 +84,6 @@ func replay(ctx context.Context, cluster string, show func(record.Record) error,
 	return coverage(off, slices.Collect(maps.Values(shown)), missing), err
 }
 
-// Analyze finds the last stops, and the stalls, in a recorded state of a cluster: a file,
-// a folder, an archive, or "-" for stdin.
-func Analyze(ctx context.Context, cluster, path string, stdin io.Reader) (record.Document, error) {
-	found, coverage, err := LookInto(ctx, cluster, path, stdin, nil)
-	return document(found, coverage), err
-}
-
-// document makes the one document that is printed of findings.
-func document(found []pipeline.Finding, coverage record.Coverage) record.Document {
-	doc := record.Document{Schema: record.Schema, Coverage: coverage}
-	for i := range found {
-		doc.Findings = append(doc.Findings, found[i].Record)
-	}
-	return doc
-}
-
 // LookInto finds in a recorded state of a cluster what Look finds in a live one.
 func LookInto(ctx context.Context, cluster, path string, stdin io.Reader, filter func(*corev1.Pod) bool) ([]pipeline.Finding, record.Coverage, error) {
 	redactor, err := redact.New(redact.Options{})

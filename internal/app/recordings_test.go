@@ -241,10 +241,11 @@ func TestReplayTwiceIsTheSame(t *testing.T) {
 
 func TestAnalyzeFindsTheCauses(t *testing.T) {
 	eachRecording(t, func(t *testing.T, dir string, w want) {
-		doc, err := Analyze(context.Background(), "", filepath.Join(dir, "dump.tar.gz"), nil)
+		found, coverage, err := LookInto(context.Background(), "", filepath.Join(dir, "dump.tar.gz"), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		doc := Document(found, coverage)
 		for _, f := range w.Final {
 			if !slices.ContainsFunc(doc.Findings, func(r record.Record) bool { return f.matches(&r, w.Namespace) }) {
 				t.Errorf("no stop like %+v in %s", f, outline(doc.Findings))

@@ -28,7 +28,7 @@ func Watch(ctx context.Context, s Source, settle time.Duration, logger *slog.Log
 // Last returns what Look finds of all pods.
 func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, error) {
 	found, coverage, err := Look(ctx, s, nil, logger)
-	return document(found, coverage), err
+	return Document(found, coverage), err
 }
 
 // Look finds the last stops that the cluster's own statuses still show, and the stalls,
@@ -135,7 +135,7 @@ func (l *eventList) EventTrouble(scope string, err error) {
 
 // Coverage sums up what an offline run looked at.
 func Coverage(o *pipeline.Offline, found []pipeline.Finding, missing []record.Missing) record.Coverage {
-	return coverage(o, document(found, record.Coverage{}).Findings, missing)
+	return coverage(o, Records(found), missing)
 }
 
 func coverage(o *pipeline.Offline, found []record.Record, missing []record.Missing) record.Coverage {

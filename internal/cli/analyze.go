@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whyrestart/whyrestart/internal/app"
-	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 type analyzeOptions struct {
@@ -59,7 +58,7 @@ func runAnalyze(ctx context.Context, e *environment, o *analyzeOptions, path str
 		return err
 	}
 	o.output.asOf = app.AsOf(found, true)
-	doc := record.Document{Schema: record.Schema, Findings: app.Records(found), Coverage: coverage}
+	doc := app.Document(found, coverage)
 	o.filter.leaveTo(&o.output)
 	hit := o.failOn.judge(o.filter.ofContainer(doc.Findings))
 	newestFirst(doc.Findings)

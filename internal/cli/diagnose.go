@@ -68,7 +68,7 @@ func runDiagnose(ctx context.Context, e *environment, o *diagnoseOptions) error 
 		return err
 	}
 	found = app.Matters(found, app.AsOf(found, o.file != "").Add(-o.since))
-	doc := record.Document{Schema: record.Schema, Findings: app.Records(found), Coverage: coverage}
+	doc := app.Document(found, coverage)
 	hit := o.failOn.judge(o.filter.ofContainer(doc.Findings))
 	o.filter.leaveTo(&o.output)
 	doc.Findings = o.filter.keep(doc.Findings)

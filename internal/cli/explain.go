@@ -84,7 +84,7 @@ func runExplain(ctx context.Context, e *environment, o *explainOptions, what str
 		app.AddLife(seen.Findings)
 	}
 	if o.output.format != "" {
-		return o.output.findings(e, record.Document{Schema: record.Schema, Findings: app.Records(seen.Findings), Coverage: seen.Coverage}, true)
+		return o.output.findings(e, app.Document(seen.Findings, seen.Coverage), true)
 	}
 	if len(seen.Findings) == 0 {
 		return o.healthy(e, what, seen.Well)
