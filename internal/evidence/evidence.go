@@ -46,6 +46,10 @@ type Evidence struct {
 	Claims     []Claim     `json:"claims,omitempty"`
 	Neighbours *Neighbours `json:"neighbours,omitempty"`
 	History    *History    `json:"history,omitempty"`
+	// Changes are what was changed before the container began to fail, the newest first; ChangesRead
+	// tells that the workload's revisions were read.
+	ChangesRead bool            `json:"changesRead,omitempty"`
+	Changes     []record.Change `json:"changes,omitempty"`
 	// Missing names readings that were not to be had.
 	Missing []record.Missing `json:"missing,omitempty"`
 }
@@ -458,4 +462,20 @@ type History struct {
 	Causes     []string `json:"causes,omitempty"`
 	// BootID is that of the node when it was read before the stop, to tell a reboot.
 	BootID string `json:"bootID,omitempty"`
+	// Images are those that the container of the workload stopped with, in all its pods, the
+	// one seen first first.
+	Images []ImageHistory `json:"images,omitempty"`
+	// Survived counts the stops of the container of the workload with the cause that the newest
+	// of them has, after which it ran for longer than ten minutes.
+	Survived int `json:"survived,omitempty"`
+}
+
+// ImageHistory is what was recorded of a container of a workload with one image.
+type ImageHistory struct {
+	Image string    `json:"image"`
+	Stops int       `json:"stops"`
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+	// LongestSeconds is the longest lifetime of an instance of it that is known.
+	LongestSeconds int64 `json:"longestSeconds,omitempty"`
 }

@@ -63,6 +63,12 @@ func (*cluster) Claim(context.Context, string, string) (*corev1.PersistentVolume
 func (*cluster) Namespace(context.Context, string) (*corev1.Namespace, error) {
 	return &corev1.Namespace{}, nil
 }
+func (c *cluster) Revisions(context.Context, metav1.Object) ([]Revision, error) { return nil, c.err }
+
+func (c *cluster) ConfigMap(context.Context, string, string) (*metav1.PartialObjectMetadata, error) {
+	return &metav1.PartialObjectMetadata{}, c.err
+}
+
 func (c *cluster) Controllers(context.Context, metav1.Object) ([]metav1.Object, error) {
 	return c.chain, nil
 }

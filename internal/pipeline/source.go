@@ -111,6 +111,22 @@ type ClusterReader interface {
 	Controllers(ctx context.Context, of metav1.Object) ([]metav1.Object, error)
 	// Pod returns the pod of this name as it is now.
 	Pod(ctx context.Context, namespace, name string) (*corev1.Pod, error)
+	// Revisions returns the pod templates that a Deployment, StatefulSet or DaemonSet has had,
+	// the newest first, as far as its ReplicaSets or ControllerRevisions keep them; none for another kind.
+	Revisions(ctx context.Context, of metav1.Object) ([]Revision, error)
+	// ConfigMap returns the metadata of a ConfigMap with its managed fields. Its data is not read.
+	ConfigMap(ctx context.Context, namespace, name string) (*metav1.PartialObjectMetadata, error)
+}
+
+// Revision is a pod template that a workload had.
+type Revision struct {
+	// Number is the workload's revision, Name what its pods have as pod-template-hash or
+	// controller-revision-hash.
+	Number int64
+	Name   string
+	// CreatedAt is when it was made for the first time.
+	CreatedAt time.Time
+	Template  *corev1.PodTemplateSpec
 }
 
 // EventSink takes events as a source sees them: about pods, nodes, claims and

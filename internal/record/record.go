@@ -98,6 +98,18 @@ type Record struct {
 	Log       *Log      `json:"log,omitempty"`
 	// Life is the pod's life, where it was asked for.
 	Life []LifeStep `json:"life,omitempty"`
+
+	// PodCreatedAt is when the pod was created, Revision which revision of its workload made it:
+	// the value of the label pod-template-hash or controller-revision-hash.
+	PodCreatedAt time.Time `json:"podCreatedAt,omitzero"`
+	Revision     string    `json:"revision,omitempty"`
+	// Group replaces the workload in the issue's identity, where the pod's annotation
+	// whyrestart.dev/group or a merge rule says so.
+	Group string `json:"group,omitempty"`
+	// Changes are what was changed before the container began to fail, the newest first.
+	Changes []Change `json:"changes,omitempty"`
+	// Issue is what the record belongs to; nil where nobody grouped it.
+	Issue *IssueRef `json:"issue,omitempty"`
 }
 
 // Workload names the root owner of a pod, such as a Deployment, a CronJob or a custom kind.
@@ -165,6 +177,11 @@ type Diagnosis struct {
 	// Advice is what the evidence shows should be changed whatever caused this one.
 	Advice       []Advice `json:"advice,omitempty"`
 	RulesVersion string   `json:"rulesVersion,omitempty"`
+	// Signature tells the program's last words from others of their class, for grouping:
+	// without what changes from one time to the next.
+	Signature string `json:"signature,omitempty"`
+	// Target is what the program could not reach, as "db.shop:5432", where its last words name it.
+	Target string `json:"target,omitempty"`
 }
 
 // Evidence quotes one fact of the API.
@@ -294,6 +311,11 @@ func (r Record) Clone() Record {
 		d.Advice[i].Evidence = slices.Clone(d.Advice[i].Evidence)
 	}
 	r.Life = slices.Clone(r.Life)
+	r.Changes = slices.Clone(r.Changes)
+	for i := range r.Changes {
+		r.Changes[i].Fields = slices.Clone(r.Changes[i].Fields)
+	}
+	r.Issue = clone(r.Issue)
 	return r
 }
 

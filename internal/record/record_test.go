@@ -31,10 +31,17 @@ func fullStop() Record {
 			Evidence:     []Evidence{{Source: "pod-status", Object: "Pod shop/checkout-1", UID: "u1", Field: "f", Value: "OOMKilled", Time: at(5)}},
 			Alternatives: []Alternative{{Cause: "a", Why: "w"}}, RuledOut: []Alternative{{Cause: "r", Why: "w"}},
 			Missing: []Missing{{What: "node events", Why: "forbidden"}}, Next: []NextStep{{Text: "t", Command: "kubectl"}}, RulesVersion: "1",
+			Signature: "panic||main.run", Target: "db.shop:5432",
 			Advice: []Advice{{Code: "no_limit", Text: "t", Evidence: []Evidence{{Source: "pod-spec", Object: "Pod shop/checkout-1", UID: "u1", Field: "f", Value: "v", Time: at(5)}}}},
 		},
 		Life: []LifeStep{{Step: "started", Container: "api", Time: at(5), Seconds: new(1.5), UsualSeconds: new(2.5), Text: "t", Source: "event"}},
 		Log:  &Log{Lines: []string{"one", "two"}, Instance: LogProven, Truncated: true, Redactions: 2, Missing: "m"},
+
+		PodCreatedAt: at(1), Revision: "5d8f7c", Group: "g", Issue: &IssueRef{ID: "WR-4F2A1C", State: "new", Count: 3, Pods: 2, Incident: "WI-1"},
+		Changes: []Change{{
+			Kind: ChangeRollout, Object: "Deployment shop/checkout", Time: at(1), From: "40", To: "41", By: "kubectl-set", Text: "t",
+			Fields: []FieldChange{{Field: "containers[api].resources.limits.memory", Old: "512Mi", New: "256Mi", Hidden: true}},
+		}},
 	}
 }
 
@@ -123,7 +130,10 @@ func TestFieldNames(t *testing.T) {
 		diagnosis.missing diagnosis.missing.what diagnosis.missing.why diagnosis.next diagnosis.next.text diagnosis.next.command
 		diagnosis.advice diagnosis.advice.code diagnosis.advice.text diagnosis.advice.evidence diagnosis.advice.evidence.source diagnosis.advice.evidence.object diagnosis.advice.evidence.uid diagnosis.advice.evidence.field
 		diagnosis.advice.evidence.value diagnosis.advice.evidence.time life life.step life.container life.time life.seconds life.usualSeconds life.text life.source
-		log log.lines log.instance log.truncated log.redactions log.missing`)
+		log log.lines log.instance log.truncated log.redactions log.missing
+		diagnosis.signature diagnosis.target podCreatedAt revision group issue issue.id issue.state issue.count issue.pods issue.incident
+		changes changes.kind changes.object changes.time changes.from changes.to changes.by changes.text
+		changes.fields changes.fields.field changes.fields.old changes.fields.new changes.fields.hidden`)
 	for _, tc := range []struct {
 		name string
 		v    any

@@ -29,6 +29,18 @@ func Refine(old, newer Record) Record {
 	if r.Node == "" {
 		r.Node = old.Node
 	}
+	if r.PodCreatedAt.IsZero() {
+		r.PodCreatedAt = old.PodCreatedAt
+	}
+	if r.Revision == "" {
+		r.Revision = old.Revision
+	}
+	if r.Group == "" {
+		r.Group = old.Group
+	}
+	if len(r.Changes) == 0 {
+		r.Changes = old.Clone().Changes
+	}
 	if keepLog(old.Log, r.Log) {
 		r.Log = old.Clone().Log
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -40,12 +41,16 @@ type Store interface {
 // Writer is the part of a Store that the pipeline writes to.
 type Writer interface {
 	// Append stores the batch in one transaction: the records, the marks, the gaps, the
-	// scopes, and a change for each record that is new or differs from what was stored. A
+	// scopes, and a change for each record that is new or differs from what was stored. Each record
+	// is counted in its issue, by issue.Post, in the same transaction. A
 	// record whose ID is stored already replaces it in the way of record.Refine. Where one ID comes
 	// twice in a batch, the later one refines the earlier. After an error nothing of the batch
 	// is stored, or all of it where the context ended or the connection broke at the very
 	// end; to append it again is right in both cases.
 	Append(ctx context.Context, b Batch) error
+	// Amend applies an action to an issue, and returns it as it is then; ErrNotFound where there
+	// is none. The records of the issue get no change by it.
+	Amend(ctx context.Context, id string, a issue.Action) (issue.Issue, error)
 	// Prune applies the retention, and returns how many records it removed. The log, the
 	// evidence and the changes of a record go with it, whether or not somebody still waits for them; marks are
 	// kept whatever their age. Writers get their turn between its steps: it is not one
@@ -69,6 +74,7 @@ type Reader interface {
 	// List returns records that match, newest first by Record.When and, among those of one time, the
 	// one stored first last; and the cursor of the next page, empty after the last one. A
 	// record that is appended between two pages does not move the others. It leaves Log nil.
+	// Records come with their Issue here, in Get and in Changes.
 	List(ctx context.Context, q Query) (records []record.Record, next string, err error)
 	// Get returns one record by its ID, with its log, or ErrNotFound. An unambiguous prefix
 	// of at least MinPrefix characters of an ID is enough; ErrAmbiguous where it fits several.
@@ -76,6 +82,20 @@ type Reader interface {
 	// Evidence returns what the record with this ID, which must be whole, was diagnosed from,
 	// or ErrNotFound where nothing was kept of it.
 	Evidence(ctx context.Context, id string) (evidence.Evidence, error)
+	// Issues returns the issues that match, the one seen last first, and the cursor of the next
+	// page, empty after the last one. Their State is left to the caller, who knows the time.
+	Issues(ctx context.Context, q IssueQuery) (issues []issue.Issue, next string, err error)
+	// Issue returns one issue by its ID, or that of one which it absorbed, or ErrNotFound. Upper
+	// and lower case are the same, and "WR-" may be left out.
+	Issue(ctx context.Context, id string) (issue.Issue, error)
+	// Incidents returns the incidents that match and have enough members (issue.Incident.Shown), the one
+	// seen last first.
+	Incidents(ctx context.Context, q IncidentQuery) ([]issue.Incident, error)
+	// Incident returns one incident by its ID, or ErrNotFound.
+	Incident(ctx context.Context, id string) (issue.Incident, error)
+	// Observations returns what an object of a cluster was seen to be, oldest first: of each
+	// field, what it was at a time and everything since then.
+	Observations(ctx context.Context, cluster, object string, since time.Time) ([]record.Observation, error)
 	// Gaps returns the gaps of a cluster that overlap [from, to), oldest first; zero bounds
 	// are open, of the question as well as of a gap.
 	Gaps(ctx context.Context, cluster string, from, to time.Time) ([]record.Gap, error)
@@ -101,7 +121,9 @@ type Batch struct {
 	// Evidence is what records of this batch were diagnosed from, by their ID. It replaces what
 	// was stored of the same ID.
 	Evidence map[string]evidence.Evidence
-	// Cluster is what everything below belongs to.
+	// Observed is added where it differs from what was observed last of the same field.
+	Observed []record.Observation
+	// Cluster is what everything below belongs to, and what was observed.
 	Cluster string
 	// Marks replace those of the same container.
 	Marks []record.Mark
@@ -128,6 +150,9 @@ type Scope struct {
 type Retention struct {
 	// Before removes records whose time (see When) is before this, and gaps that ended before it.
 	Before time.Time
+	// PerIssue removes the oldest records of each issue until it has at most this many. Its
+	// counts stay.
+	PerIssue int
 	// MaxBytes removes the oldest records until Stats.Bytes is at most this large, or none are left.
 	MaxBytes int64
 }
@@ -144,6 +169,9 @@ type Query struct {
 	Kind       record.Kind
 	Categories []record.Category
 	Causes     []string
+	// Issue and Incident select the records of one, by its ID.
+	Issue    string
+	Incident string
 	// Open selects stalls that have no end.
 	Open bool
 	// Since and Until select records whose time (see When) is in [Since, Until).
@@ -152,6 +180,36 @@ type Query struct {
 	// Cursor continues where an earlier List ended.
 	Cursor string
 	// Limit is the page size; 0 means DefaultLimit.
+	Limit int
+}
+
+// IssueQuery selects issues. Zero fields select everything.
+type IssueQuery struct {
+	Cluster    string
+	Namespaces []string
+	Workload   *record.Workload
+	Container  string
+	// Node selects those that were seen on a node, as far as their tally remembers.
+	Node       string
+	Kind       record.Kind
+	Categories []record.Category
+	Causes     []string
+	Statuses   []issue.Status
+	// Since selects what was seen at or after a time, or has a stall that lasts.
+	Since time.Time
+	// Cursor continues where an earlier Issues ended; Limit is the page size, 0 for DefaultLimit.
+	Cursor string
+	Limit  int
+}
+
+// IncidentQuery selects incidents. Zero fields select everything.
+type IncidentQuery struct {
+	Cluster string
+	Kind    string
+	Subject string
+	// Node selects those of a node, and those that were seen on it.
+	Node  string
+	Since time.Time
 	Limit int
 }
 
@@ -166,6 +224,7 @@ type Stats struct {
 	// Stops and Stalls are the records that are kept.
 	Stops  int64
 	Stalls int64
+	Issues int64
 	// Missed is how many stops are only counted, summed over every record that was ever
 	// stored: retention does not lower it.
 	Missed int64
