@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/kube"
 	"github.com/whyrestart/whyrestart/internal/metrics"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
@@ -37,6 +38,8 @@ type Source struct {
 	Selector          string
 	// Logs captures log tails.
 	Logs bool
+	// Merge are the rules that merge issues; nil for none.
+	Merge *issue.Rules
 	// Version goes into the user agent.
 	Version string
 }
@@ -194,6 +197,7 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 		Readers:    readers,
 		EventIndex: index,
 		Redactor:   redactor,
+		Merge:      s.Merge,
 		Meter:      meter,
 		Logger:     logger,
 		Now:        time.Now,

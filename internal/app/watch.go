@@ -66,6 +66,7 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 		Context:  ctx,
 		Cluster:  s.Cluster,
 		Redactor: redactor,
+		Merge:    s.Merge,
 		Readers:  readers,
 		AsOf:     time.Now,
 		Snapshot: true,

@@ -67,7 +67,7 @@ func Stop(cluster string, s *detect.Stop, pod *corev1.Pod, observed time.Time) r
 	if pod == nil {
 		return r
 	}
-	r.Node = pod.Spec.NodeName
+	origin(&r, pod)
 	cs := status(pod, s.Type, s.Name)
 	if cs == nil {
 		return r

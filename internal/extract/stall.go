@@ -26,7 +26,7 @@ func StallRecord(ep *detect.Episode, pod *corev1.Pod, observed time.Time) record
 		Stall:         &record.Stall{Begin: ep.Begin, End: ep.End},
 	}
 	if pod != nil {
-		r.Node = pod.Spec.NodeName
+		origin(&r, pod)
 	}
 	return r
 }

@@ -220,6 +220,11 @@ func (c *collector) notCreated(ctx context.Context, f *Finding) {
 		chain, err := c.Cluster.Controllers(ctx, pod)
 		e.Owner = extract.Owner(chain, nil, nil, pod)
 		c.note(e, whatOwner, err)
+		if len(chain) > 0 {
+			if t := extract.Template(chain[0]); t != nil {
+				f.Record.Group = extract.Group(&t.ObjectMeta) // which the pod would have
+			}
+		}
 	}
 	if e.Owner == nil {
 		e.Owner = extract.Owner(nil, nil, nil, pod)
@@ -227,6 +232,7 @@ func (c *collector) notCreated(ctx context.Context, f *Finding) {
 	c.ownerEvents(ctx, e)
 	if c.Owners != nil {
 		f.Record.Workload, _ = c.Owners.Workload(ctx, pod) // the best guess is what is wanted
+		c.group(f)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/diagnose"
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/extract"
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -57,6 +58,8 @@ type collector struct {
 	now func() time.Time
 	// live tells that events may still be on their way.
 	live bool
+	// merge are the rules that merge issues; nil for none.
+	merge *issue.Rules
 	// read counts a reading, nil for none.
 	read func(what string, err error)
 }
@@ -87,14 +90,23 @@ func (c *collector) stop(ctx context.Context, f *Finding) {
 	c.refresh(ctx, f)
 }
 
-// workload resolves the root owner of a pod.
+// workload resolves the root owner of a pod, and the group that it is in.
 func (c *collector) workload(ctx context.Context, f *Finding) {
 	if f.Pod == nil || c.Owners == nil {
 		return
 	}
 	w, err := c.Owners.Workload(ctx, f.Pod)
 	f.Record.Workload, f.Evidence.Pod.Workload = w, w
+	c.group(f)
 	c.note(&f.Evidence, whatOwner, err)
+}
+
+// group says in a record whose workload is known which group a merge rule puts it into,
+// unless its pod says so itself.
+func (c *collector) group(f *Finding) {
+	if r := &f.Record; r.Group == "" && r.Workload != nil {
+		r.Group = c.merge.Group(r)
+	}
 }
 
 // refresh reads what may have changed since a stop was diagnosed, and diagnoses it again.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/detect"
 	"github.com/whyrestart/whyrestart/internal/extract"
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -28,6 +29,8 @@ type Offline struct {
 	Redactor Redactor
 	// Readers are what evidence is collected from. History is what was emitted before, if it is nil.
 	Readers Readers
+	// Merge are the rules that merge issues; nil for none.
+	Merge *issue.Rules
 	// AsOf is the time in the input: when it was made, or how far it has been read.
 	AsOf func() time.Time
 	// Snapshot tells that every pod is shown once.
@@ -76,6 +79,7 @@ func (o *Offline) start() {
 		o.Readers.History = &o.emitted
 	}
 	o.collector = newCollector(o.engine, o.Readers, o.AsOf)
+	o.collector.merge = o.Merge
 	o.recents.forever = true
 	o.seen = make(map[string]bool)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/detect"
 	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -69,8 +70,10 @@ type Options struct {
 	// Archive is what earlier runs recorded; may be nil: then nothing of it is gone on with.
 	Archive  Archive
 	Redactor Redactor
-	Meter    Meter
-	Logger   *slog.Logger
+	// Merge are the rules that merge issues; nil for none.
+	Merge  *issue.Rules
+	Meter  Meter
+	Logger *slog.Logger
 	// Now is the watcher's clock.
 	Now func() time.Time
 	// MaxPending bounds the records that wait to be stored, 20,000 if zero. A source that
@@ -146,7 +149,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		told:          make(chan struct{}, 1),
 	}
 	r.collector = newCollector(r.engine, o.Readers, o.Now)
-	r.collector.live, r.collector.read = true, o.Meter.Read
+	r.collector.live, r.collector.read, r.collector.merge = true, o.Meter.Read, o.Merge
 	r.ward = newWard(r.engine, detect.NewStalls(o.Cluster))
 	r.ward.count = o.Meter.Stalling
 	r.room.L = &r.mu
