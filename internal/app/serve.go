@@ -52,8 +52,9 @@ type ServeOptions struct {
 	// Listen is the address of the HTTP server.
 	Listen string
 	// Retention bounds the history.
-	RetainFor   time.Duration
-	RetainBytes int64
+	RetainFor      time.Duration
+	RetainBytes    int64
+	RetainPerIssue int
 	// Settle is how long a record waits for its owner and log before it is told.
 	Settle time.Duration
 	Stdout io.Writer
@@ -144,7 +145,7 @@ func prune(ctx context.Context, o ServeOptions, db store.Store) error {
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		r := store.Retention{MaxBytes: o.RetainBytes}
+		r := store.Retention{MaxBytes: o.RetainBytes, PerIssue: o.RetainPerIssue}
 		if o.RetainFor > 0 {
 			r.Before = time.Now().Add(-o.RetainFor)
 		}

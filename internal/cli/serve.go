@@ -16,10 +16,12 @@ import (
 
 type serveOptions struct {
 	source      sourceFlags
+	config      configFlags
 	store       string
 	listen      string
 	retainFor   time.Duration
 	retainBytes string
+	retainEach  int
 	settle      time.Duration
 	logs        bool
 	orDemo      bool
@@ -38,11 +40,13 @@ restart, what was stored and not printed yet is printed first.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd, e, o) },
 	}
 	o.source.add(cmd.Flags())
+	o.config.add(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&o.store, "store", defaultStore(), "file of the history (SQLite)")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of /metrics, /healthz and /readyz")
 	f.DurationVar(&o.retainFor, "retention", 90*24*time.Hour, "remove records that are older; 0 keeps them")
 	f.StringVar(&o.retainBytes, "retention-size", "10Gi", "remove the oldest records beyond this size; 0 keeps them")
+	f.IntVar(&o.retainEach, "retention-per-issue", 10_000, "remove the oldest records of an issue that has more, whose counts stay; 0 keeps them")
 	f.DurationVar(&o.settle, "settle", 3*time.Second, "how long a stop may wait for its log and owner before it is printed")
 	f.BoolVar(&o.logs, "logs", true, "capture the log tail of containers that stopped, redacted")
 	f.BoolVar(&o.orDemo, "or-demo", false, "where there is no cluster, play the built-in recording of one")
@@ -58,19 +62,28 @@ func runServe(cmd *cobra.Command, e *environment, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
+	settings, err := o.config.load()
+	if err != nil {
+		return err
+	}
+	source.Merge = settings.Merge
 	bytes, err := resource.ParseQuantity(o.retainBytes)
 	if err != nil {
 		return fmt.Errorf("--retention-size: %w", err)
 	}
+	if o.retainEach < 0 {
+		return errors.New("--retention-per-issue: it cannot be negative")
+	}
 	return app.Serve(cmd.Context(), app.ServeOptions{
-		Source:      source,
-		Store:       o.store,
-		Listen:      o.listen,
-		RetainFor:   o.retainFor,
-		RetainBytes: bytes.Value(),
-		Settle:      o.settle,
-		Stdout:      e.Out,
-		Logger:      e.logger(slog.LevelInfo),
+		Source:         source,
+		Store:          o.store,
+		Listen:         o.listen,
+		RetainFor:      o.retainFor,
+		RetainBytes:    bytes.Value(),
+		RetainPerIssue: o.retainEach,
+		Settle:         o.settle,
+		Stdout:         e.Out,
+		Logger:         e.logger(slog.LevelInfo),
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 type watchOptions struct {
 	source  sourceFlags
+	config  configFlags
 	output  outputFlags
 	filter  filterFlags
 	history bool
@@ -27,6 +28,7 @@ func newWatch(e *environment) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runWatch(cmd, e, o) },
 	}
 	o.source.add(cmd.Flags())
+	o.config.add(cmd.Flags())
 	o.output.add(cmd.Flags(), "wide", "jsonl", "json", "name")
 	o.filter.add(cmd.Flags())
 	o.filter.addKind(cmd.Flags())
@@ -50,6 +52,11 @@ func runWatch(cmd *cobra.Command, e *environment, o *watchOptions) error {
 	if err != nil {
 		return err
 	}
+	settings, err := o.config.load()
+	if err != nil {
+		return err
+	}
+	source.Merge = settings.Merge
 	show, err := o.output.stream(e, len(source.Namespaces) != 1)
 	if err != nil {
 		return err
