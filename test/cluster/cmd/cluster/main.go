@@ -38,6 +38,10 @@ const usage = `usage: cluster COMMAND [ARGUMENT...]
   start-kubelet              start the kubelet and wait until the node is ready
   restart-apiserver          stop the API server and start it again
 
+  start-kwok                 build and start kwok, which plays the kubelet of nodes with the label
+                             whyrestart.test/node=kwok that somebody creates; see kwok.yaml
+  stop-kwok                  stop it; its nodes are lost 20 seconds later, unless they are deleted
+
   account                    record what containerd reports; "up" starts this in the background
   kubelet-account            print what the kubelet noticed, from its log, one JSON object per line
 
@@ -88,6 +92,8 @@ func run(ctx context.Context, args []string) error {
 		"stop-kubelet":       c.StopKubelet,
 		"start-kubelet":      c.StartKubelet,
 		"restart-apiserver":  c.RestartAPIServer,
+		"start-kwok":         c.StartKwok,
+		"stop-kwok":          c.StopKwok,
 	}
 	if change, ok := changes[name]; ok && len(args) == 0 {
 		return c.Exclusively(ctx, change)
@@ -131,7 +137,7 @@ func newCluster(command string) (*cluster.Cluster, error) {
 		cache = filepath.Join(dir, "whyrestart-cluster")
 	}
 	var source string
-	if command == "up" {
+	if command == "up" || command == "start-kwok" {
 		var err error
 		if source, err = findSource(); err != nil {
 			return nil, err

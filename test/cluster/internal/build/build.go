@@ -26,6 +26,7 @@ import (
 const (
 	kubernetesVersion = "v1.37.1"
 	containerdVersion = "v2.4.2"
+	kwokVersion       = "v0.8.0"
 )
 
 // every is the time between two lines about a build that takes long.
@@ -93,12 +94,32 @@ func (b *Builder) programs() []program {
 	}
 }
 
-// All builds every program that is missing or out of date.
-func (b *Builder) All(ctx context.Context) error {
+// kwok is not needed for the cluster to be up. Like containerd it is made of the versions
+// that it was released with, which are older ones than those of this module.
+func (b *Builder) kwok() program {
+	return program{
+		name:    "kwok",
+		what:    "kwok " + kwokVersion,
+		outputs: []string{"kwok"},
+		args: []string{
+			"install", "-v", "-trimpath", "-ldflags", "-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=" + kwokVersion,
+			"sigs.k8s.io/kwok/cmd/kwok@" + kwokVersion,
+		},
+		env: []string{"GOBIN=" + b.Bin(), "GOFLAGS="},
+	}
+}
+
+// All builds every program of the cluster that is missing or out of date.
+func (b *Builder) All(ctx context.Context) error { return b.build(ctx, b.programs()...) }
+
+// Kwok builds kwok, if it is missing or out of date.
+func (b *Builder) Kwok(ctx context.Context) error { return b.build(ctx, b.kwok()) }
+
+func (b *Builder) build(ctx context.Context, programs ...program) error {
 	if err := os.MkdirAll(b.Bin(), 0o755); err != nil {
 		return fmt.Errorf("make the folder of the programs: %w", err)
 	}
-	for _, p := range b.programs() {
+	for _, p := range programs {
 		if err := b.one(ctx, p); err != nil {
 			return fmt.Errorf("build %s: %w", p.what, err)
 		}

@@ -38,7 +38,7 @@ func (c *Cluster) clean(ctx context.Context) error {
 	if err := c.killPods(ctx); err != nil {
 		return err
 	}
-	if err := c.stop(ctx, syscall.SIGKILL, recorder, scheduler, controllerManager, apiServer, etcd); err != nil {
+	if err := c.stop(ctx, syscall.SIGKILL, kwok, recorder, scheduler, controllerManager, apiServer, etcd); err != nil {
 		return err
 	}
 	// Unmounting comes before everything that deletes files: what is mounted

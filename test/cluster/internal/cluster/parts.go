@@ -24,6 +24,7 @@ const (
 	containerd        part = "containerd"
 	recorder          part = "account"
 	kubelet           part = "kubelet"
+	kwok              part = "kwok" // not among parts: a cluster is up without it
 )
 
 // parts are all of them, in the order in which they start.
@@ -51,6 +52,9 @@ func (c *Cluster) start(p part) error {
 		command.Args = append([]string{c.name(p)}, c.args(p)...)
 		// containerd looks for its shim and for runc in the path.
 		command.Env = []string{"PATH=" + c.builder.Bin() + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"}
+	case kwok:
+		command.Path = c.program("kwok")
+		command.Args = append([]string{c.name(p)}, c.args(p)...)
 	case recorder:
 		self, err := os.Executable()
 		if err != nil {
@@ -111,6 +115,14 @@ func (c *Cluster) args(p part) []string {
 		return []string{"--config", c.path("containerd.toml")}
 	case recorder:
 		return nil // it reads the environment, as every command does
+	case kwok:
+		return []string{
+			"--kubeconfig=" + c.Kubeconfig(),
+			"--config=" + c.path("kwok.yaml"),
+			"--manage-nodes-with-label-selector=" + kwokLabel,
+			// Shorter than the grace period after which a node is lost.
+			"--node-lease-duration-seconds=16",
+		}
 	case kubelet:
 		return []string{
 			"--config=" + c.path("kubelet.yaml"),
