@@ -59,6 +59,7 @@ func isSet(name string) bool {
 // TestCluster plays all scenarios, and then compares the sums over all of them.
 func TestCluster(t *testing.T) {
 	s := theSuite
+	s.watch(t)
 	entrance := &gate{changed: newBell(), limit: atOnce}
 	t.Run("together", func(t *testing.T) {
 		for _, sc := range together() {

@@ -56,7 +56,7 @@ func startOnlooker(p *program, dir string, changed *bell) (*onlooker, error) {
 
 // stop ends the watch as Ctrl-C does.
 func (o *onlooker) stop() error {
-	if o.cmd == nil {
+	if o == nil || o.cmd == nil {
 		return nil
 	}
 	cmd := o.cmd

@@ -47,8 +47,8 @@ type suite struct {
 	release  func() // gives the cluster back
 }
 
-// newSuite makes ready what the scenarios need: the watch of the test, the accounts,
-// and whyrestart itself.
+// newSuite makes ready what the tests need: the watch of the test, the accounts, and the
+// program.
 func newSuite(ctx context.Context) (_ *suite, err error) {
 	kubeconfig := os.Getenv("KUBECONFIG")
 	if kubeconfig == "" {
@@ -106,13 +106,19 @@ func newSuite(ctx context.Context) (_ *suite, err error) {
 	if s.program, err = newProgram(ctx, dir, kubeconfig, s.records); err != nil {
 		return nil, err
 	}
-	if err := s.program.start(ctx); err != nil {
-		return nil, err
-	}
-	if s.onlooker, err = startOnlooker(s.program, dir, s.changed); err != nil {
-		return nil, err
-	}
 	return s, nil
+}
+
+// watch starts whyrestart, and another one beside it.
+func (s *suite) watch(t *testing.T) {
+	t.Helper()
+	if err := s.program.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.onlooker, err = startOnlooker(s.program, s.dir, s.changed); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // close removes the namespaces and stops whyrestart, where the totals have not yet.

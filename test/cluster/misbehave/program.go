@@ -26,6 +26,7 @@ import (
 type program struct {
 	started time.Time
 	onTerm  atomic.Pointer[func()]
+	held    [][]byte
 
 	// The server reads these while the script still changes them.
 	readyFrom atomic.Int64 // nanoseconds after started
@@ -136,6 +137,10 @@ func (p *program) oom(arguments) {
 		// Memory counts when it is touched, not when it is asked for.
 		held = append(held, bytes.Repeat([]byte{1}, chunk))
 	}
+}
+
+func (p *program) hold(args arguments) {
+	p.held = append(p.held, bytes.Repeat([]byte{1}, args.number(0)))
 }
 
 func (p *program) childOOM(arguments) {

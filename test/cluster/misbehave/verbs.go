@@ -59,6 +59,7 @@ func verbs() []verb {
 		{"panic", nil, "panic with a nil map, as Go programs do", (*program).panic},
 		{"signal", []string{"SIGNAL"}, "die of the signal (KILL, TERM, SEGV, ...); process 1 cannot, so it exits with 128 and the number, which is all a runtime reports of either", (*program).signal},
 		{"oom", nil, "allocate and touch memory until killed", (*program).oom},
+		{"hold", []string{"N"}, "allocate and touch N bytes, then carry on with them", (*program).hold},
 		{"child-oom", nil, "let a child allocate and touch memory until killed, then carry on", (*program).childOOM},
 
 		{"listen", []string{"ADDR"}, "serve /healthz and /readyz over HTTP on ADDR, then carry on", (*program).listen},
