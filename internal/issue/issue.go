@@ -90,6 +90,9 @@ type Issue struct {
 	Confidence record.Confidence `json:"confidence,omitempty"`
 	Summary    string            `json:"summary,omitempty"`
 
+	// Best is the ID of that record, BestAt its time.
+	Best   string    `json:"best,omitempty"`
+	BestAt time.Time `json:"bestAt,omitzero"`
 	// First and Last are the times (record.When) of the first and the newest record.
 	First time.Time `json:"first,omitzero"`
 	Last  time.Time `json:"last,omitzero"`
@@ -105,6 +108,15 @@ type Issue struct {
 	ImageIDs Tally `json:"imageIDs,omitzero"`
 	// Revisions are those of the workload's template (record.Revision).
 	Revisions Tally `json:"revisions,omitzero"`
+	// ExitCodes are those of its stops, where they have one.
+	ExitCodes Tally `json:"exitCodes,omitzero"`
+	// Known is how many of Count have the issue's cause by themselves. The others joined it: their
+	// own cause is not known, and they are like these (see Post).
+	Known int64 `json:"known"`
+	// Ended is when the newest stall of it that ended did so.
+	Ended time.Time `json:"ended,omitzero"`
+	// Began is the ID of the record that began it or brought it back: Changes are those of that.
+	Began string `json:"began,omitempty"`
 	// Incidents are those that records of it are a part of, with how many of them.
 	Incidents Tally `json:"incidents,omitzero"`
 	// Hours counts stops by the hour, the oldest first, of the last two weeks.
@@ -200,8 +212,10 @@ type Incident struct {
 	// Count and Missed are as in Issue.
 	Count  int64 `json:"count"`
 	Missed int64 `json:"missed,omitempty"`
-	// Issues are its members by ID; Workloads ("shop/deploy/checkout"), Pods, Causes, Nodes and
-	// Categories where it was seen.
+	// Stalls is how many of Count are stalls.
+	Stalls int64 `json:"stalls,omitempty"`
+	// Issues are its members by ID; Workloads ("shop/deploy/checkout"), Pods, Causes ("oom_killed", or
+	// with the detail, "oom_killed/node"), Nodes and Categories where it was seen.
 	Issues     Tally `json:"issues,omitzero"`
 	Workloads  Tally `json:"workloads,omitzero"`
 	Pods       Tally `json:"pods,omitzero"`
@@ -239,23 +253,25 @@ type Tx interface {
 	// that were absorbed.
 	ByFingerprint(fingerprint string) (*Issue, error)
 	ByID(id string) (*Issue, error)
-	// ByKin returns the issues that Put stored with a kin; see Issue.Kin.
+	// ByKin returns the issues that have a kin now (see Issue.Kin), in any order.
 	ByKin(kin string) ([]*Issue, error)
 	Put(*Issue) error
 	// Delete forgets an issue that has no records any more.
 	Delete(id string) error
-	// Absorb gives the records of one issue to another, to which its ID belongs from then on.
+	// Absorb gives the records of one issue to another, which was Put before, and deletes the one;
+	// its ID belongs to the other from then on.
 	Absorb(from, into *Issue) error
-	// Span returns the times and IDs of the first and the last record of an issue that are stored.
-	Span(id string) (first, last Point, err error)
+	// Span returns the times (record.When) and IDs of the first and the last record of an issue
+	// that are stored, leaving out the one that is being posted; zero where there are none.
+	Span(id, without string) (first, last Point, err error)
 
 	// Incident returns an incident by its ID, nil where there is none; Around the newest of a kind
-	// and subject that has a record at or after a time.
+	// and subject whose Last is at or after a time.
 	Incident(id string) (*Incident, error)
 	Around(cluster, kind, subject string, since time.Time) (*Incident, error)
 	PutIncident(*Incident) error
 	DeleteIncident(id string) error
-	SpanOfIncident(id string) (first, last Point, err error)
+	SpanOfIncident(id, without string) (first, last Point, err error)
 }
 
 // Point is a record's place in time.

@@ -1,0 +1,215 @@
+package issue
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// window says when records are one incident: each comes within gap of the others, and all within
+// most of the first.
+type window struct{ gap, most time.Duration }
+
+// windowOf returns that of a kind. What happens to a node happens to all of its pods at once. A
+// container that crashes for an image or for what it cannot reach comes back every five
+// minutes, the most that the kubelet waits (KEP-4603), and the time that it ran.
+func windowOf(kind string) window {
+	if kind == OnNode {
+		return window{5 * time.Minute, time.Hour}
+	}
+	return window{10 * time.Minute, 24 * time.Hour}
+}
+
+// Shown tells that an incident has enough members to be one: two pods of a node, or two
+// workloads with one image or dependency.
+func (i *Incident) Shown() bool {
+	if i.Kind == OnNode {
+		return len(i.Pods.Values) >= 2
+	}
+	return len(i.Workloads.Values) >= 2
+}
+
+// around returns the incident that the record belongs to, which may be a new one; nil for none.
+func (p *poster) around() (*Incident, error) {
+	if p.part.kind == "" || p.part.at.IsZero() {
+		return nil, nil //nolint:nilnil // Most records are a part of no incident.
+	}
+	if f := p.fromInc; f != nil && f.Kind == p.part.kind && f.Subject == p.part.subject && f.holds(p.part.at) {
+		return f, nil
+	}
+	w := windowOf(p.part.kind)
+	i, err := p.tx.Around(p.key.Cluster, p.part.kind, p.part.subject, p.part.at.Add(-w.gap))
+	if err != nil {
+		return nil, err
+	}
+	if i != nil && i.holds(p.part.at) {
+		if p.fromInc != nil && i.ID == p.fromInc.ID {
+			return p.fromInc, nil
+		}
+		return i, nil
+	}
+	of := hash("incident", p.key.Cluster, p.part.kind, p.part.subject, strconv.FormatInt(p.part.at.Unix(), 10))
+	id, err := idOf("WI-", of, func(id string) (bool, error) {
+		i, err := p.tx.Incident(id)
+		return i != nil, err
+	})
+	return &Incident{ID: id, Cluster: p.key.Cluster, Kind: p.part.kind, Subject: p.part.subject}, err
+}
+
+// holds tells that a record at a time is one of the incident.
+func (i *Incident) holds(t time.Time) bool {
+	w := windowOf(i.Kind)
+	return !t.Before(i.First.Add(-w.gap)) && !t.After(i.Last.Add(w.gap)) && t.Sub(i.First) <= w.most && i.Last.Sub(t) <= w.most
+}
+
+// incidents takes the record out of the incident that it was counted in, and counts it in the
+// one that it belongs to.
+func (p *poster) incidents(into *Issue, incident *Incident) error {
+	if f := p.fromInc; f != nil {
+		from := into.ID
+		if p.was != "" {
+			from = p.was
+		}
+		f.count(p.old, from, -1)
+		same := incident != nil && incident.ID == f.ID
+		if !same || !p.old.at.Equal(p.part.at) {
+			err := narrow(&f.First, &f.Last, new(string), new(string), p.old, func() (Point, Point, error) { return p.tx.SpanOfIncident(f.ID, p.part.id) })
+			if err != nil {
+				return err
+			}
+		}
+		if !same {
+			if err := p.putIncident(f); err != nil {
+				return err
+			}
+		} else {
+			incident = f
+		}
+	}
+	if incident == nil {
+		return nil
+	}
+	incident.count(&p.part, into.ID, 1)
+	incident.First, _ = earliest(incident.First, "", &p.part)
+	incident.Last, _ = latest(incident.Last, "", &p.part)
+	return p.putIncident(incident)
+}
+
+func (p *poster) putIncident(i *Incident) error {
+	if i.Count == 0 {
+		return p.tx.DeleteIncident(i.ID)
+	}
+	i.Summary = i.sentence()
+	return p.tx.PutIncident(i)
+}
+
+// rename makes the incidents of an issue that is absorbed those of the other.
+func (p *poster) rename(w, into *Issue) error {
+	for _, c := range w.Incidents.Values {
+		i, err := p.tx.Incident(c.Value)
+		if err != nil {
+			return err
+		}
+		if f := p.fromInc; f != nil && i != nil && i.ID == f.ID {
+			i = f
+		}
+		if i == nil {
+			continue
+		}
+		n := i.Issues.of(w.ID)
+		i.Issues.Add(w.ID, c.Last, -n, maxMembers)
+		i.Issues.Add(into.ID, c.Last, n, maxMembers)
+		if err := p.tx.PutIncident(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (i *Incident) count(p *part, issue string, n int64) {
+	i.Count = max(i.Count+n, 0)
+	i.Missed = max(i.Missed+n*p.missed, 0)
+	if p.stall {
+		i.Stalls = max(i.Stalls+n, 0)
+	}
+	i.Issues.Add(issue, p.at, n, maxMembers)
+	i.Workloads.Add(p.workload, p.at, n, maxMembers)
+	i.Pods.Add(p.pod, p.at, n, maxMembers)
+	i.Causes.Add(p.as, p.at, n, maxImages)
+	i.Nodes.Add(p.node, p.at, n, maxNodes)
+	i.Categories.Add(p.category, p.at, n, maxImages)
+}
+
+// sentence says what the incident is, by its tallies.
+func (i *Incident) sentence() string {
+	var b strings.Builder
+	b.WriteString(i.Subject)
+	b.WriteString(": ")
+	b.WriteString(i.what())
+	b.WriteString("; ")
+	if stops := i.Count - i.Stalls; stops > 0 {
+		b.WriteString(plural(stops, "stop", false))
+		if i.Stalls > 0 {
+			b.WriteString(" and ")
+		}
+	}
+	if i.Stalls > 0 {
+		b.WriteString(plural(i.Stalls, "stall", false))
+	}
+	b.WriteString(" of ")
+	b.WriteString(plural(int64(len(i.Workloads.Values)), "workload", i.Workloads.More))
+	if d := i.Last.Sub(i.First); d >= time.Second {
+		b.WriteString(" in ")
+		b.WriteString(short(d))
+	}
+	if i.Missed > 0 {
+		fmt.Fprintf(&b, ", and %d more that are only counted", i.Missed)
+	}
+	return cut(b.String(), maxText)
+}
+
+// what says what happened, by the causes that have most records.
+func (i *Incident) what() string {
+	causes := slices.Clone(i.Causes.Values)
+	slices.SortFunc(causes, func(a, b Count) int { return cmp.Or(-cmp.Compare(a.Count, b.Count), strings.Compare(a.Value, b.Value)) })
+	var words []string
+	for _, c := range causes {
+		if w := phrase(i.Kind, c.Value); !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	switch len(words) {
+	case 0:
+		return "containers ended together"
+	case 1:
+		return words[0]
+	case 2:
+		return words[0] + ", and " + words[1]
+	}
+	return words[0] + ", " + words[1] + ", and more"
+}
+
+func plural(n int64, word string, more bool) string {
+	plus := ""
+	if more {
+		plus = "+"
+	}
+	if n == 1 && !more {
+		return "1 " + word
+	}
+	return strconv.FormatInt(n, 10) + plus + " " + word + "s"
+}
+
+func short(d time.Duration) string {
+	s := int64(d / time.Second)
+	switch {
+	case s < 120:
+		return fmt.Sprintf("%ds", s)
+	case s < 7200:
+		return fmt.Sprintf("%dm", s/60)
+	}
+	return fmt.Sprintf("%dh", s/3600)
+}
