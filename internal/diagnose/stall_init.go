@@ -49,12 +49,14 @@ func blockingInit(e *evidence.Evidence) *evidence.Container {
 	return nil
 }
 
-// initTime is what an init container may take for its work where the pod is seen only once.
+// initTime is what an init container may take for its work where the pod is seen only once,
+// and in each of its runs where it is started again and again: that it fails is told by its
+// stops, and is no second problem.
 const initTime = 30 * time.Second
 
 // initRuns: the init container runs, and does not end.
 func initRuns(e *evidence.Evidence, c *evidence.Container) *answer {
-	if ran, known := lasted(e, c.RunningSince); known && ran < initTime && c.RestartCount == 0 {
+	if ran, known := lasted(e, c.RunningSince); known && ran < initTime {
 		return nil
 	}
 	a := &answer{

@@ -191,11 +191,15 @@ func TestInitializing(t *testing.T) {
 	oom := evidence.Container{Name: "oom", Type: record.Init, State: "terminated", Ended: &evidence.Ended{Reason: "OOMKilled"}}
 	started := side
 	started.Started = true
+	retried := wait
+	retried.RestartCount, retried.LastEnded = 19, &evidence.Ended{ExitCode: 4}
 	loop := evidence.Container{Name: "wait-db", Type: record.Init, State: "waiting", WaitingReason: "CrashLoopBackOff", LastEnded: &evidence.Ended{ExitCode: 1}}
 	runStalls(t, []stallCase{
 		{"runs", initial(wait), confirmed("init_not_finished", "wait-db")},
 		{"runs, found among all", stalling(evidence.Initializing, other(done), other(started), other(wait)), confirmed("init_not_finished", "wait-db")},
 		{"truth 30: crash loop, its stops tell", initial(loop), nothing},
+		{"crash loop, seen while it runs", initial(retried, asOfAt(3)), nothing},
+		{"failed before, and does not end now", initial(retried, asOfAt(300)), confirmed("init_not_finished", "wait-db")},
 		{"truth 22: OOMKilled with exit code 0 has failed", stalling(evidence.Initializing, other(oom), other(wait)), nothing},
 		{"sidecar whose startup probe does not pass", initial(side), confirmed("init_not_finished", "proxy")},
 		{"sidecar that has time", initial(side, asOfAt(60)), nothing},
