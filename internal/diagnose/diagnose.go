@@ -18,7 +18,7 @@ import (
 )
 
 // RulesVersion changes whenever a rule may answer differently than before.
-const RulesVersion = "2"
+const RulesVersion = "3"
 
 // Finding is the answer for one stop or stall.
 type Finding struct {
@@ -91,6 +91,7 @@ func Diagnose(e *evidence.Evidence) Finding {
 		a.missing = append(a.missing, record.Missing{What: "terminated state", Why: "no state that could be quoted was kept"})
 	}
 	f := Finding{Category: a.category, Diagnosis: a.diagnosis(e), WillRestart: willRestart(e, a.cause)}
+	quoteWords(e, &f.Diagnosis)
 	f.Diagnosis.Next = next(e, &f.Diagnosis)
 	f.Diagnosis.Advice = advise(e, &f.Diagnosis)
 	return f

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,6 +20,8 @@ import (
 // said is what a program's last words say.
 type said struct {
 	class, line, language string
+	// key tells them from others of the class, target is what could not be reached.
+	key, target string
 	// proven tells that they are this instance's for certain.
 	proven   bool
 	evidence record.Evidence
@@ -29,16 +32,29 @@ type said struct {
 func lastWords(e *evidence.Evidence) *said {
 	if m := e.Stop.Message; m != "" {
 		if s := signature.Find(strings.Split(m, "\n")); s != nil {
-			return &said{s.Class, s.Line, s.Language, true, statusEvidence(e)(e.Stop.Field+".message", s.Line)}
+			return saidBy(s, true, statusEvidence(e)(e.Stop.Field+".message", s.Line))
 		}
 	}
 	if e.Log == nil {
 		return nil
 	}
 	if s := signature.Find(e.Log.Lines); s != nil {
-		return &said{s.Class, s.Line, s.Language, e.Log.Proven, logEvidence(e, s.Line)}
+		return saidBy(s, e.Log.Proven, logEvidence(e, s.Line))
 	}
 	return nil
+}
+
+func saidBy(s *signature.Signature, proven bool, q record.Evidence) *said {
+	return &said{class: s.Class, line: s.Line, language: s.Language, key: s.Key, target: s.Target, proven: proven, evidence: q}
+}
+
+// quoteWords adds to a diagnosis that quotes the program's last words what they are grouped
+// by: their signature, and what the program could not reach.
+func quoteWords(e *evidence.Evidence, d *record.Diagnosis) {
+	w := lastWords(e)
+	if w != nil && slices.Contains(d.Evidence, w.evidence) {
+		d.Signature, d.Target = w.key, w.target
+	}
 }
 
 // endsIn tells that a language's runtime ends a program that failed as its words say

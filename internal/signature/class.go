@@ -143,7 +143,7 @@ func networkClass(w, low string) string {
 	case "deadline":
 		return when(strings.Contains(low, "deadline exceeded"), "timeout")
 	case "timeout":
-		return when(has(low, "i/o timeout", "timeout exceeded", "timeout expired", "timeout after", "timeout waiting", "timeout while", "timeout reached", "timeout error", "timeout was reached",
+		return when(has(low, "i/o timeout", "timeout exceeded", "timeout expired", "timeout after", "timeout waiting", "timeout while", "timeout reached", "timeout occurred", "timeout error", "timeout was reached",
 			"request timeout", "handshake timeout", "operation timeout", "timeout connecting", "exceeded timeout", "exceeded while") || strings.HasSuffix(low, "timeout"), "timeout")
 
 	case "enotfound", "eai_again", "unknownhostexception", "gaierror", "nxdomain", "eai_noname", "php_network_getaddresses":

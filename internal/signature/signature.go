@@ -29,6 +29,9 @@ type Signature struct {
 	// Key is what tells this failure from others of its class, for grouping: stable under
 	// changing addresses, numbers, times, ids and line numbers.
 	Key string
+	// Target is what the program could not reach, as "db.shop:5432": a name rather than an
+	// address where there are both. Empty where the lines name nothing.
+	Target string
 }
 
 // Frame is one stack frame.
@@ -66,6 +69,7 @@ func Find(lines []string) *Signature {
 	if len(s.Frames) > maxFrames {
 		s.Frames = s.Frames[:maxFrames]
 	}
+	s.Target = c.target(entries, lines)
 	s.Key = key(&s)
 	return &s
 }
@@ -79,6 +83,37 @@ type candidate struct {
 	after int
 	// general marks classes that say that, not why: a specific one close before explains them.
 	general bool
+	// from and to are the entries that it is made of, and at the one of its line.
+	from, to, at int
+}
+
+// target returns what could not be reached, as the entries of the candidate name it.
+func (c *candidate) target(entries []entry, lines []string) string {
+	if !remote(c.sig.Class) {
+		return ""
+	}
+	var around []string
+	to := c.to
+	for to < len(entries) && to < c.at+4 && !entries[to].own && strings.HasPrefix(entries[to].text, "\t") {
+		to++ // the rest of a message of several lines, as libpq writes it
+	}
+	for i := c.at + 1; i < to && len(around) < 4*maxAround; i++ {
+		around = append(around, entries[i].text)
+	}
+	from := c.from
+	for from > 0 && c.from-from < 4 && inner(entries[from].text) {
+		from-- // what the exception around it says
+	}
+	for i := from; i < c.at && len(around) < 4*maxAround; i++ {
+		around = append(around, entries[i].text)
+	}
+	return target(c.sig.Class, entries[c.at].text, around, lines[c.sig.Index])
+}
+
+// inner tells the line of an exception that is the reason of the one before it.
+func inner(text string) bool {
+	s := strings.TrimLeft(text, " \t")
+	return strings.HasPrefix(s, "---> ") || strings.HasPrefix(s, "Caused by: ") || strings.HasPrefix(s, "[cause]: ")
 }
 
 // The strengths of candidates. What was said later weighs perLater each; what is not
@@ -144,6 +179,7 @@ func choose(all []candidate) *candidate {
 // explain takes the class and the line from what says why; the trace stays.
 func (c *candidate) explain(why *candidate) {
 	c.sig.Class, c.sig.Line, c.sig.Index = why.sig.Class, why.sig.Line, why.sig.Index
+	c.from, c.to, c.at = why.from, why.to, why.at
 	if c.sig.Language == "" {
 		c.sig.Language, c.sig.Type, c.sig.Frames = why.sig.Language, why.sig.Type, why.sig.Frames
 	}
@@ -199,7 +235,7 @@ func lineCandidate(entries []entry, i int) (candidate, bool) {
 		return candidate{}, false // far from the end, it was survived
 	}
 	class, doubt := classify(e.text, e.lower())
-	c := candidate{sig: Signature{Class: class, Line: e.text, Index: e.index}, general: general(class)}
+	c := candidate{sig: Signature{Class: class, Line: e.text, Index: e.index}, general: general(class), from: i, to: i + 1, at: i}
 	switch e.level {
 	case levelFatal:
 		c.strength = fatalLine

@@ -76,6 +76,9 @@ func text(s *Signature) string {
 		}
 		fmt.Fprintf(&b, "frame %s %s %s:%d\n", mark, f.Func, f.File, f.Line)
 	}
+	if s.Target != "" {
+		fmt.Fprintf(&b, "target %s\n", s.Target)
+	}
 	fmt.Fprintf(&b, "key %s\n", s.Key)
 	return b.String()
 }
@@ -133,6 +136,7 @@ func check(t *testing.T, lines []string, s *Signature) {
 	case s.Key == "" || len(s.Key) > 400:
 		t.Errorf("key %q", s.Key)
 	}
+	checkTarget(t, lines, s.Target)
 }
 
 func FuzzFind(f *testing.F) {
@@ -152,29 +156,6 @@ func FuzzFind(f *testing.F) {
 		lines := strings.Split(log, "\n")
 		check(t, lines, Find(lines))
 	})
-}
-
-// TestKey checks that what changes from one time to the next does not change the key.
-func TestKey(t *testing.T) {
-	tests := []struct{ name, a, b string }{
-		{"address and port", "dial tcp 10.1.2.3:5432: connect: connection refused", "dial tcp 10.99.0.7:15432: connect: connection refused"},
-		{"time", "2026-11-21T06:34:17.123Z ERROR dial: connection refused", "2026-11-22T16:04:01.9Z ERROR dial: connection refused"},
-		{"quoted", `open "/data/a": permission denied`, `open "/data/b c": permission denied`},
-		{"uuid", "job 550e8400-e29b-41d4-a716-446655440000 connection refused", "job 6ba7b810-9dad-11d1-80b4-00c04fd430c8 connection refused"},
-		{"hexadecimal", "object 0xc00012a000 no space left on device", "object 0xc0deadbeef no space left on device"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			a, b := Find([]string{tt.a}), Find([]string{tt.b})
-			if a == nil || b == nil || a.Key != b.Key {
-				t.Errorf("%+v\n%+v", a, b)
-			}
-		})
-	}
-	a, b := Find([]string{"open /etc/a.yaml: no such file or directory"}), Find([]string{"open /etc/b.yaml: no such file or directory"})
-	if a.Key == b.Key {
-		t.Errorf("two files, one key: %s", a.Key)
-	}
 }
 
 func BenchmarkFind(b *testing.B) {

@@ -103,7 +103,7 @@ func (t *trace) candidate(entries []entry) candidate {
 	}
 	l := t.links[won]
 	e := &entries[l.at]
-	c := candidate{sig: Signature{Class: class, Line: e.text, Index: e.index, Language: t.language, Type: l.typ, Frames: t.frames}}
+	c := candidate{sig: Signature{Class: class, Line: e.text, Index: e.index, Language: t.language, Type: l.typ, Frames: t.frames}, from: t.from, to: t.to, at: l.at}
 	if class == "" {
 		c.sig.Class = t.general
 	}
