@@ -34,29 +34,37 @@ type explainOptions struct {
 func newExplain(e *environment) *cobra.Command {
 	o := &explainOptions{}
 	cmd := &cobra.Command{
-		Use:   "explain POD | KIND/NAME | STOP-ID",
-		Short: "Say why a pod's containers stopped, or why it does not start",
+		Use:   "explain POD | KIND/NAME | STOP-ID | ISSUE | INCIDENT",
+		Short: "Say why a pod's containers stopped, why it does not start, or what an issue is",
 		Long: `Say why the containers of a pod or of a workload's pods stopped, or why they do not
 start, become ready or go away: the cause and how certain it is, the evidence, what was
 ruled out, what could not be read, and what to do next. Commands that it names are for
 you to run: it executes nothing.
 
+Of an issue (WR-...) it also says since when, how often, on which pods, nodes and images,
+where it stands, and what was changed before it began; of an incident (WI-...) what its
+stops have in common, and which issues are a part of it.
+
 It looks at the cluster, at a recorded state of one (--file, see analyze), or at the
-history that serve keeps: for the ID of a stop or the beginning of one, for a pod that
-the cluster no longer has, with --restart, and where --store is given.
+history that serve keeps: for the ID of a stop or an issue, or the beginning of one, for a
+pod that the cluster no longer has, with --restart, and where --store is given.
 
 Exit codes: 0 explained, 1 error, 2 no stop and no stall.`,
 		Example: `  whyrestart explain checkout-7d9f-x2kpl -n shop
   whyrestart explain deploy/checkout -c api --timeline
   whyrestart explain checkout-7d9f-x2kpl --restart 7
   whyrestart explain 4b8b7da0e98f
+  whyrestart explain WR-4F2A1C
   whyrestart explain pod/db-0 --file cluster-dump.tar.gz`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.stored = cmd.Flags().Changed("store")
 			return runExplain(cmd.Context(), e, o, args[0])
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+			if _, sure := issueID(toComplete); sure || strings.HasPrefix(toComplete, issuePrefix) || toComplete == "W" {
+				return completeIssues(cmd.Context(), o.store, args, toComplete)
+			}
 			return completePods(cmd.Context(), &o.source, args)
 		},
 	}
@@ -76,6 +84,12 @@ func runExplain(ctx context.Context, e *environment, o *explainOptions, what str
 	if err := o.check(); err != nil {
 		return err
 	}
+	if id, sure := issueID(what); id != "" {
+		err := o.explainIssue(ctx, e, id, sure)
+		if sure || !errors.Is(err, app.ErrNoIssue) {
+			return err
+		}
+	}
 	seen, err := o.find(ctx, e, what)
 	if err != nil {
 		return err
@@ -93,6 +107,15 @@ func runExplain(ctx context.Context, e *environment, o *explainOptions, what str
 	if err != nil {
 		return err
 	}
+	if err := o.print(e, seen, look); err != nil {
+		return err
+	}
+	sayMissing(e.Err, seen.Coverage.Missing)
+	return nil
+}
+
+// print explains what was found.
+func (o *explainOptions) print(e *environment, seen app.Seen, look printer.ExplainOptions) error {
 	full, also := app.Foremost(app.Explanations(seen.Findings))
 	for i, x := range full {
 		if i > 0 {
@@ -105,16 +128,12 @@ func runExplain(ctx context.Context, e *environment, o *explainOptions, what str
 			return err
 		}
 	}
-	if err := printer.Also(e.Out, also, look); err != nil {
-		return err
-	}
-	sayMissing(e.Err, seen.Coverage.Missing)
-	return nil
+	return printer.Also(e.Out, also, look)
 }
 
 func (o *explainOptions) look(e *environment) (printer.ExplainOptions, error) {
 	color, err := e.colored()
-	return printer.ExplainOptions{Width: e.width(), Absolute: o.output.absolute, Color: color, Now: time.Now()}, err
+	return printer.ExplainOptions{Width: e.width(), Absolute: o.output.absolute, Color: color, ASCII: asciiOnly(), Now: time.Now()}, err
 }
 
 // healthy says that there is nothing to explain, and shows the pods' lives if they were

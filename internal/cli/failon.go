@@ -24,18 +24,30 @@ func (f *failOnFlag) check() error {
 		case record.Failure, record.Disruption, record.Lifecycle:
 			continue
 		}
-		if !causes.Known(w, "") {
-			hint := ""
-			for _, near := range causes.Nearest(w) {
-				if causes.Known(near, "") {
-					hint = "; did you mean " + near + "?"
-					break
-				}
-			}
-			return fmt.Errorf("--fail-on=%s: want failure, disruption, lifecycle or a cause such as oom_killed (see codes)%s", w, hint)
+		if err := knownCause("--fail-on", w); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// knownCause refuses what is no cause, and names the nearest one.
+func knownCause(flag, w string) error {
+	if causes.Known(w, "") {
+		return nil
+	}
+	hint := ""
+	for _, near := range causes.Nearest(w) {
+		if causes.Known(near, "") {
+			hint = "; did you mean " + near + "?"
+			break
+		}
+	}
+	want := "a cause such as oom_killed"
+	if flag == "--fail-on" {
+		want = "failure, disruption, lifecycle or " + want
+	}
+	return fmt.Errorf("%s=%s: want %s (see codes)%s", flag, w, want, hint)
 }
 
 // failedOn ends a command that found what it was told to fail on.

@@ -45,10 +45,19 @@ func (f *outputFlags) check() error {
 	return fmt.Errorf("--output=%s: want one of %s", f.format, strings.Join(f.formats, ", "))
 }
 
+// structured tells that an empty answer has a form of its own.
+func (f *outputFlags) structured() bool {
+	return f.format == "json" || f.format == "yaml" || f.template != nil
+}
+
 // document prints all findings at once.
 func (f *outputFlags) document(e *environment, d record.Document, namespace bool) error {
 	if f.template != nil {
-		return f.template.print(e.Out, d)
+		items := make([]any, len(d.Findings))
+		for i := range d.Findings {
+			items[i] = d.Findings[i]
+		}
+		return f.template.print(e.Out, d, items)
 	}
 	switch f.format {
 	case "json":
@@ -158,7 +167,7 @@ func (f *outputFlags) findings(e *environment, d record.Document, namespace bool
 	if d.Findings == nil {
 		d.Findings = []record.Record{} // "[]" in JSON, not "null"
 	}
-	structured := f.format == "json" || f.format == "yaml" || f.template != nil
+	structured := f.structured()
 	if !structured {
 		sayMissing(e.Err, d.Coverage.Missing)
 	}

@@ -11,7 +11,6 @@ import (
 	"k8s.io/client-go/util/jsonpath"
 
 	"github.com/whyrestart/whyrestart/internal/printer"
-	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 // Formats that take a template after "=", as kubectl's.
@@ -20,9 +19,9 @@ const (
 	columnsPrefix  = "custom-columns="
 )
 
-// template prints findings by a format that the user wrote.
+// template prints a document, or its items, by a format that the user wrote.
 type template interface {
-	print(w io.Writer, d record.Document) error
+	print(w io.Writer, document any, items []any) error
 }
 
 // parseTemplate returns nil for a format that is none.
@@ -47,8 +46,8 @@ func parsePath(text string) (path, error) {
 	return path{p}, nil
 }
 
-func (p path) print(w io.Writer, d record.Document) error {
-	v, err := generic(d)
+func (p path) print(w io.Writer, document any, _ []any) error {
+	v, err := generic(document)
 	if err != nil {
 		return err
 	}
@@ -60,7 +59,7 @@ func (p path) print(w io.Writer, d record.Document) error {
 	return err
 }
 
-// columns are paths into each finding, with their heads.
+// columns are paths into each item, with their heads.
 type columns struct {
 	heads []string
 	paths []*jsonpath.JSONPath
@@ -85,11 +84,11 @@ func parseColumns(spec string) (columns, error) {
 	return c, nil
 }
 
-func (c columns) print(w io.Writer, d record.Document) error {
+func (c columns) print(w io.Writer, _ any, items []any) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, strings.Join(c.heads, "\t"))
-	for i := range d.Findings {
-		v, err := generic(d.Findings[i])
+	for _, item := range items {
+		v, err := generic(item)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -39,6 +40,21 @@ func terminalWidth(w io.Writer) int {
 		return 0
 	}
 	return n
+}
+
+// asciiOnly tells that the terminal, or the locale, shows nothing but ASCII. A locale that
+// is not set says nothing: containers have none, and their terminals show everything.
+func asciiOnly() bool {
+	switch os.Getenv("TERM") {
+	case "dumb", "linux", "vt100", "vt220":
+		return true
+	}
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := strings.ToLower(os.Getenv(name)); v != "" {
+			return !strings.Contains(v, "utf-8") && !strings.Contains(v, "utf8")
+		}
+	}
+	return false
 }
 
 // patience is how long a person waits without being told for what.

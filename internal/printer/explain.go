@@ -19,6 +19,8 @@ type ExplainOptions struct {
 	Absolute bool
 	// Color marks the cause by its category, and the names of the sections.
 	Color bool
+	// ASCII draws trends for a terminal that shows nothing else.
+	ASCII bool
 	// Now is what ages count from.
 	Now time.Time
 }
@@ -67,8 +69,10 @@ func Explain(w io.Writer, x Explanation, o ExplainOptions) error {
 	p := newPage(&x.Record, o)
 	p.header(x.Like)
 	p.cause()
+	p.section("ISSUE", p.issueRef())
 	p.section("EVIDENCE", p.evidence())
 	p.log()
+	p.section("CHANGE", p.changes(x.Record.Changes, x.Record.When()))
 	d := &x.Record.Diagnosis
 	p.section("RULED OUT", p.alternatives(d.RuledOut))
 	p.section("COULD BE", p.alternatives(d.Alternatives))

@@ -18,8 +18,8 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
-// JSON writes the document indented, as kubectl does.
-func JSON(w io.Writer, d record.Document) error {
+// JSON writes a document indented, as kubectl does.
+func JSON(w io.Writer, d any) error {
 	b, err := encode(d, "    ")
 	if err != nil {
 		return err
@@ -28,8 +28,8 @@ func JSON(w io.Writer, d record.Document) error {
 	return err
 }
 
-// YAML writes the document as YAML, with the field names of its JSON.
-func YAML(w io.Writer, d record.Document) error {
+// YAML writes a document as YAML, with the field names of its JSON.
+func YAML(w io.Writer, d any) error {
 	b, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("encode JSON: %w", err)
@@ -97,8 +97,8 @@ func quoteHidden(n *yamlv3.Node) {
 	}
 }
 
-// JSONLine writes a record in one line.
-func JSONLine(w io.Writer, r record.Record) error {
+// JSONLine writes a record, or an issue, in one line.
+func JSONLine(w io.Writer, r any) error {
 	b, err := encode(r, "")
 	if err != nil {
 		return err
@@ -143,7 +143,11 @@ func Workload(r *record.Record) string {
 	if r.Workload == nil {
 		return "pod/" + r.Pod
 	}
-	kind := strings.ToLower(r.Workload.Kind)
+	return shortWorkload(*r.Workload)
+}
+
+func shortWorkload(w record.Workload) string {
+	kind := strings.ToLower(w.Kind)
 	switch kind {
 	case "deployment":
 		kind = "deploy"
@@ -158,7 +162,7 @@ func Workload(r *record.Record) string {
 	case "cronjob":
 		kind = "cj"
 	}
-	return kind + "/" + r.Workload.Name
+	return kind + "/" + w.Name
 }
 
 // Duration is a short form as kubectl's ages have: 41s, 3m12s, 6h4m, 12d.

@@ -1,0 +1,338 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/issue"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+// ErrNoIssue tells that there is no issue, or no incident, of an ID.
+var ErrNoIssue = errors.New("there is no such issue")
+
+// Issues are those of a history, or those that findings make, with their states.
+type Issues struct {
+	Issues    []issue.Issue
+	Incidents []issue.Incident
+	Coverage  record.Coverage
+	// AsOf is when they were as they are.
+	AsOf time.Time
+}
+
+// StoredIssues returns the issues of a history that match, and the incidents of which they
+// can be a part, the newest first.
+func StoredIssues(ctx context.Context, r store.Reader, q store.IssueQuery, now time.Time) (Issues, error) {
+	out := Issues{AsOf: now}
+	for {
+		page, next, err := r.Issues(ctx, q)
+		if err != nil {
+			return out, err
+		}
+		out.Issues = append(out.Issues, page...)
+		if next == "" {
+			break
+		}
+		q.Cursor = next
+	}
+	incidents, err := r.Incidents(ctx, store.IncidentQuery{Cluster: q.Cluster, Node: q.Node, Since: q.Since})
+	if err != nil {
+		return out, err
+	}
+	out.Incidents = concern(incidents, &q)
+	out.setStates()
+	gaps, err := r.Gaps(ctx, q.Cluster, q.Since, time.Time{})
+	out.Coverage = issueCoverage(out.Issues)
+	out.Coverage.Gaps = gaps
+	return out, err
+}
+
+// GroupIssues makes issues of findings that nobody keeps, and returns those that match.
+func GroupIssues(found []pipeline.Finding, coverage record.Coverage, q store.IssueQuery, now time.Time) Issues {
+	issues, incidents := issue.Group(Records(latest(found)), now)
+	issues = slices.DeleteFunc(issues, func(i issue.Issue) bool { return !matches(&q, &i) })
+	incidents = slices.DeleteFunc(incidents, func(i issue.Incident) bool {
+		return !i.Shown() || i.Last.Before(q.Since) || q.Node != "" && (i.Kind != issue.OnNode || i.Subject != q.Node) && !has(i.Nodes, q.Node)
+	})
+	out := Issues{Issues: issues, Incidents: concern(incidents, &q), Coverage: coverage, AsOf: now}
+	out.setStates()
+	return out
+}
+
+func (s *Issues) setStates() {
+	for i := range s.Issues {
+		s.Issues[i].State = s.Issues[i].At(s.AsOf)
+	}
+}
+
+// matches tells what a store would select.
+func matches(q *store.IssueQuery, i *issue.Issue) bool {
+	switch {
+	case len(q.Namespaces) > 0 && !slices.Contains(q.Namespaces, i.Namespace),
+		q.Workload != nil && *q.Workload != i.Workload,
+		q.Container != "" && q.Container != i.Container,
+		q.Node != "" && !has(i.Nodes, q.Node),
+		q.Kind != "" && q.Kind != i.Kind,
+		len(q.Categories) > 0 && !slices.Contains(q.Categories, i.Category),
+		len(q.Causes) > 0 && !slices.Contains(q.Causes, i.Cause),
+		i.Last.Before(q.Since) && i.Open == 0:
+		return false
+	}
+	return true
+}
+
+func has(t issue.Tally, value string) bool {
+	return slices.ContainsFunc(t.Values, func(c issue.Count) bool { return c.Value == value })
+}
+
+// concern keeps the incidents that have to do with what is asked for.
+func concern(incidents []issue.Incident, q *store.IssueQuery) []issue.Incident {
+	return slices.DeleteFunc(incidents, func(in issue.Incident) bool {
+		if len(q.Causes) > 0 && !slices.ContainsFunc(q.Causes, func(c string) bool { return has(in.Causes, c) }) {
+			return true
+		}
+		return len(q.Namespaces) > 0 && !slices.ContainsFunc(in.Workloads.Values, func(w issue.Count) bool {
+			ns, _, _ := strings.Cut(w.Value, "/")
+			return slices.Contains(q.Namespaces, ns)
+		})
+	})
+}
+
+// issueCoverage sums up what issues count.
+func issueCoverage(issues []issue.Issue) record.Coverage {
+	var c record.Coverage
+	pods := make(map[string]bool)
+	for i := range issues {
+		in := &issues[i]
+		if in.Kind == record.KindStop {
+			c.Stops += int(in.Count)
+			c.Missed += int(in.Missed)
+		}
+		for _, p := range in.Pods.Values {
+			pods[in.Cluster+"/"+in.Namespace+"/"+p.Value] = true
+		}
+	}
+	c.Pods = len(pods)
+	return c
+}
+
+// SeenIssue is what was found of an issue.
+type SeenIssue struct {
+	Issue     issue.Issue
+	Incidents []issue.Incident
+	// Newest is its newest record with what is known around it, and nothing where it is not kept
+	// any more.
+	Newest Seen
+	AsOf   time.Time
+}
+
+// StoredIssue returns what a history knows of an issue.
+func StoredIssue(ctx context.Context, r store.Reader, id string, now time.Time) (SeenIssue, error) {
+	out := SeenIssue{AsOf: now}
+	i, err := r.Issue(ctx, id)
+	if err != nil {
+		return out, noIssue(id, err)
+	}
+	i.State = i.At(now)
+	out.Issue = i
+	for _, v := range i.Incidents.Values {
+		in, err := r.Incident(ctx, v.Value)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return out, err
+		case in.Shown():
+			out.Incidents = append(out.Incidents, in)
+		}
+	}
+	if i.Newest == "" {
+		return out, nil
+	}
+	rec, err := r.Get(ctx, i.Newest)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return out, nil
+	case err != nil:
+		return out, err
+	}
+	out.Newest, err = withContext(ctx, r, []pipeline.Finding{{Record: rec}})
+	return out, err
+}
+
+func noIssue(id string, err error) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("%s: %w", id, ErrNoIssue)
+	case errors.Is(err, store.ErrAmbiguous):
+		return fmt.Errorf("%s is the beginning of several IDs: %w", id, err)
+	}
+	return err
+}
+
+// GroupedIssue returns what findings that nobody keeps tell of an issue.
+func GroupedIssue(found []pipeline.Finding, coverage record.Coverage, id string, now time.Time) (SeenIssue, error) {
+	found = latest(found)
+	records := Records(found)
+	issues, incidents := issue.Group(records, now)
+	out := SeenIssue{AsOf: now, Newest: Seen{Coverage: coverage}}
+	one, err := withPrefix(id, issues, func(i *issue.Issue) string { return i.ID })
+	if err != nil {
+		return out, err
+	}
+	out.Issue = *one
+	out.Issue.State = out.Issue.At(now)
+	for i := range incidents {
+		if incidents[i].Shown() && has(out.Issue.Incidents, incidents[i].ID) {
+			out.Incidents = append(out.Incidents, incidents[i])
+		}
+	}
+	for i := range found {
+		if found[i].Record.ID == out.Issue.Newest {
+			out.Newest.Findings = found[i : i+1]
+		}
+	}
+	return out, nil
+}
+
+// withPrefix returns the only one whose ID is that, or begins so.
+func withPrefix[T any](id string, all []T, of func(*T) string) (*T, error) {
+	var found *T
+	for i := range all {
+		switch this := of(&all[i]); {
+		case strings.EqualFold(this, id):
+			return &all[i], nil
+		case len(id) < len(this) && strings.EqualFold(this[:len(id)], id):
+			if found != nil {
+				return nil, noIssue(id, store.ErrAmbiguous)
+			}
+			found = &all[i]
+		}
+	}
+	if found == nil {
+		return nil, noIssue(id, store.ErrNotFound)
+	}
+	return found, nil
+}
+
+// SeenIncident is what was found of an incident.
+type SeenIncident struct {
+	Incident issue.Incident
+	Members  []issue.Issue
+	// Records are some of its stops, the newest first.
+	Records  []record.Record
+	Coverage record.Coverage
+}
+
+// evidenceOf is of how many of an incident's records the evidence is looked at.
+const evidenceOf = 50
+
+// StoredIncident returns what a history knows of an incident.
+func StoredIncident(ctx context.Context, r store.Reader, id string, now time.Time) (SeenIncident, error) {
+	var out SeenIncident
+	in, err := r.Incident(ctx, id)
+	if err != nil {
+		return out, noIncident(id, err)
+	}
+	out.Incident = in
+	for _, v := range in.Issues.Values {
+		i, err := r.Issue(ctx, v.Value)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case err != nil:
+			return out, err
+		}
+		i.State = i.At(now)
+		out.Members = append(out.Members, i)
+	}
+	slices.SortStableFunc(out.Members, comparing(now))
+	if out.Records, _, err = r.List(ctx, store.Query{Incident: in.ID, Limit: evidenceOf}); err != nil {
+		return out, err
+	}
+	out.Coverage, err = StoreCoverage(ctx, r, in.Cluster, out.Records, in.First)
+	return out, err
+}
+
+// GroupedIncident returns what findings that nobody keeps tell of an incident.
+func GroupedIncident(found []pipeline.Finding, coverage record.Coverage, id string, now time.Time) (SeenIncident, error) {
+	records := Records(latest(found))
+	issues, incidents := issue.Group(records, now)
+	out := SeenIncident{Coverage: coverage}
+	one, err := withPrefix(id, incidents, func(i *issue.Incident) string { return i.ID })
+	if err != nil {
+		return out, noIncident(id, store.ErrNotFound)
+	}
+	out.Incident = *one
+	for i := range issues {
+		if has(one.Issues, issues[i].ID) {
+			issues[i].State = issues[i].At(now)
+			out.Members = append(out.Members, issues[i])
+		}
+	}
+	slices.SortStableFunc(out.Members, comparing(now))
+	for i := range records {
+		if ref := records[i].Issue; ref != nil && ref.Incident == one.ID {
+			out.Records = append(out.Records, records[i])
+		}
+	}
+	slices.SortStableFunc(out.Records, func(a, b record.Record) int { return b.When().Compare(a.When()) })
+	return out, nil
+}
+
+func noIncident(id string, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("%s: there is no such incident", id)
+	}
+	return noIssue(id, err)
+}
+
+// comparing is issue.Compare for values.
+func comparing(now time.Time) func(a, b issue.Issue) int {
+	compare := issue.Compare(now)
+	return func(a, b issue.Issue) int { return compare(&a, &b) }
+}
+
+// NodeFacts are what the evidence of an incident's stops says of nodes, each fact once.
+func NodeFacts(records []record.Record) []record.Evidence {
+	type fact struct{ object, field, value string }
+	seen := make(map[fact]bool)
+	var out []record.Evidence
+	for i := range records {
+		for _, e := range records[i].Diagnosis.Evidence {
+			if e.Source != "node" && !strings.HasPrefix(e.Object, "Node ") {
+				continue
+			}
+			if f := (fact{e.Object, e.Field, e.Value}); !seen[f] {
+				seen[f] = true
+				out = append(out, e)
+			}
+		}
+	}
+	return out
+}
+
+// SetStates fills in the states of the issues that records belong to, as they are now.
+func SetStates(ctx context.Context, r store.Reader, found []pipeline.Finding, now time.Time) error {
+	for i := range found {
+		ref := found[i].Record.Issue
+		if ref == nil || ref.ID == "" {
+			continue
+		}
+		one, err := r.Issue(ctx, ref.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		}
+		ref.State = string(one.At(now))
+		ref.Count, ref.Pods = one.Count+one.Missed, len(one.Pods.Values)
+	}
+	return nil
+}
