@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/printer"
@@ -129,6 +130,9 @@ func withContext(ctx context.Context, r store.Reader, found []pipeline.Finding) 
 	if len(found) == 0 {
 		return seen, nil
 	}
+	if err := SetStates(ctx, r, found, time.Now()); err != nil {
+		return seen, err
+	}
 	var err error
 	seen.Coverage, err = StoreCoverage(ctx, r, found[0].Record.Cluster, Records(found), found[0].Record.When())
 	return seen, err
@@ -136,10 +140,17 @@ func withContext(ctx context.Context, r store.Reader, found []pipeline.Finding) 
 
 // Remembered returns what a history knows of the containers of findings that were made
 // elsewhere, by the findings' IDs.
+// It also tells the findings their issues, and what was changed before them.
 func Remembered(ctx context.Context, r store.Reader, found []pipeline.Finding) map[string]*printer.History {
 	out := make(map[string]*printer.History)
 	for i := range found {
 		rec := &found[i].Record
+		if kept, err := r.Get(ctx, rec.ID); err == nil {
+			rec.Issue = kept.Issue
+			if len(rec.Changes) == 0 {
+				rec.Changes = kept.Changes
+			}
+		}
 		if rec.Stop == nil {
 			continue
 		}
@@ -148,6 +159,7 @@ func Remembered(ctx context.Context, r store.Reader, found []pipeline.Finding) m
 			out[rec.ID] = h
 		}
 	}
+	_ = SetStates(ctx, r, found, time.Now()) // a history that cannot be read tells nothing
 	return out
 }
 

@@ -54,9 +54,14 @@ func issueID(what string) (id string, sure bool) {
 
 // explainIssue explains an issue or an incident from wherever it is kept.
 func (o *explainOptions) explainIssue(ctx context.Context, e *environment, id string, sure bool) error {
-	for name, given := range map[string]bool{"--restart": o.restart > 0, "--container": o.container != "", "--timeline": o.timeline} {
-		if given && sure {
-			return fmt.Errorf("%s: %s is about stops of a pod or a workload", id, name)
+	if sure {
+		for _, f := range []struct {
+			name  string
+			given bool
+		}{{"restart", o.restart > 0}, {"container", o.container != ""}, {"timeline", o.timeline}} {
+			if f.given {
+				return fmt.Errorf("%s: --%s is about a pod or a workload", id, f.name)
+			}
 		}
 	}
 	from := "cluster"

@@ -78,9 +78,7 @@ func (f *outputFlags) document(e *environment, d record.Document, namespace bool
 	}).Rows(d.Findings)
 }
 
-// stream returns a function that prints records one by one. A table shows each record
-// once, and a stall once more when it is over: late evidence for a row that was printed
-// is left to the other formats.
+// stream returns a function that prints records one by one.
 func (f *outputFlags) stream(e *environment, namespace bool) (func(record.Record) error, error) {
 	switch f.format {
 	case "jsonl", "json":
@@ -88,13 +86,27 @@ func (f *outputFlags) stream(e *environment, namespace bool) (func(record.Record
 	case "name":
 		return func(r record.Record) error { return printer.Name(e.Out, r) }, nil
 	}
+	t, err := f.rows(e, namespace)
+	if err != nil {
+		return nil, err
+	}
+	return once(func(r record.Record) error { return t.Row(&r) }), nil
+}
+
+// rows returns a table that is written as its rows come.
+func (f *outputFlags) rows(e *environment, namespace bool) (*printer.Table, error) {
 	color, err := e.colored()
 	if err != nil {
 		return nil, err
 	}
-	t := printer.NewTable(e.Out, printer.TableOptions{
+	return printer.NewTable(e.Out, printer.TableOptions{
 		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Clock: true, Color: color,
-	})
+	}), nil
+}
+
+// once shows each record once, and a stall once more when it is over: late evidence for a row
+// that was printed is left to the other formats.
+func once(show func(record.Record) error) func(record.Record) error {
 	shown := make(recent)
 	return func(r record.Record) error {
 		id := r.ID
@@ -104,8 +116,8 @@ func (f *outputFlags) stream(e *environment, namespace bool) (func(record.Record
 		if shown.has(id) {
 			return nil
 		}
-		return t.Row(&r)
-	}, nil
+		return show(r)
+	}
 }
 
 // recent remembers IDs, and forgets them all before they become many.

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/whyrestart/whyrestart/internal/app"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -24,8 +26,11 @@ func newWatch(e *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch",
 		Short: "Show container stops and stalls as they happen",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runWatch(cmd, e, o) },
+		Long: `Show container stops and stalls as they happen, each with the issue that it belongs to and
+how large that has become since the watch began. Of an incident, such as a node that
+rebooted, the first few are shown, and the others are counted in a line now and then.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runWatch(cmd, e, o) },
 	}
 	o.source.add(cmd.Flags())
 	o.config.add(cmd.Flags())
@@ -57,14 +62,52 @@ func runWatch(cmd *cobra.Command, e *environment, o *watchOptions) error {
 		return err
 	}
 	source.Merge = settings.Merge
-	show, err := o.output.stream(e, len(source.Namespaces) != 1)
+	several := len(source.Namespaces) != 1
+	if o.output.format == "" || o.output.format == "wide" {
+		return o.table(cmd.Context(), e, source, several)
+	}
+	show, err := o.output.stream(e, several)
 	if err != nil {
 		return err
 	}
-	return app.Watch(cmd.Context(), source, o.settle, e.logger(quiet), func(r record.Record) error {
+	return app.Watch(cmd.Context(), source, o.settle, e.logger(quiet), o.filtered(show))
+}
+
+func (o *watchOptions) filtered(show func(record.Record) error) func(record.Record) error {
+	return func(r record.Record) error {
 		if !o.filter.match(&r) || r.Stop != nil && r.BeforeWatch && !o.history {
 			return nil
 		}
 		return show(r)
+	}
+}
+
+// table watches for a person: what many stops have in common takes a few lines of it.
+func (o *watchOptions) table(ctx context.Context, e *environment, source app.Source, several bool) error {
+	rows, err := o.output.rows(e, several)
+	if err != nil {
+		return err
+	}
+	f := &folder{rows: rows}
+	g, gctx := errgroup.WithContext(ctx)
+	watched := make(chan struct{})
+	g.Go(func() error {
+		defer close(watched)
+		return app.Watch(gctx, source, o.settle, e.logger(quiet), o.filtered(once(f.show)))
 	})
+	g.Go(func() error {
+		tick := time.NewTicker(foldEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-watched:
+				return f.flush(time.Now())
+			case now := <-tick.C:
+				if err := f.flush(now); err != nil {
+					return err
+				}
+			}
+		}
+	})
+	return g.Wait()
 }

@@ -35,7 +35,31 @@ func (t *Table) outcome(r *record.Record) string {
 	if r.Stall != nil && !r.End.IsZero() {
 		text += ", over"
 	}
+	if t.o.Clock {
+		text += issueNote(r)
+	}
 	return strings.TrimPrefix(text, ", ")
+}
+
+// issueNote names the issue of a record in a stream, and its size: one that nobody knows yet
+// is what to look at.
+func issueNote(r *record.Record) string {
+	i := r.Issue
+	switch {
+	case i == nil || i.ID == "":
+		return ""
+	case i.Count <= 1:
+		return ", NEW " + i.ID
+	}
+	size := fmt.Sprintf("%dx", i.Count)
+	if i.Pods > 1 {
+		size += fmt.Sprintf(", %d pods", i.Pods)
+	}
+	switch i.State {
+	case "escalating", "regressed":
+		size += ", " + i.State
+	}
+	return fmt.Sprintf(", %s (%s)", i.ID, size)
 }
 
 // detail is the detail of the cause, with what of the evidence tells one from another.
@@ -162,9 +186,9 @@ func Verdict(r *record.Record) string {
 	if d.Detail != "" {
 		s += ", " + Escape(d.Detail)
 	}
-	s += " [" + string(d.Confidence) + "]"
+	s += " [" + Escape(string(d.Confidence)) + "]"
 	if r.Category != record.Failure {
-		s += ", " + string(r.Category)
+		s += ", " + Escape(string(r.Category))
 	}
 	return s
 }

@@ -11,6 +11,9 @@ import (
 // changedFields is how many fields of a change are shown.
 const changedFields = 8
 
+// fieldIndent tells the fields of a change from the lines of its sentence.
+const fieldIndent = "    "
+
 // changes says what was changed before it began, the newest first, with the fields that
 // differ.
 func (p *page) changes(all []record.Change, ref time.Time) []string {
@@ -31,18 +34,14 @@ func (p *page) changes(all []record.Change, ref time.Time) []string {
 		out = append(out, p.stamped(Shorten(text, longest), stamp)...)
 		for n, f := range c.Fields {
 			if n == changedFields {
-				out = append(out, "  "+fmt.Sprintf("and %s more", count(len(c.Fields)-n, "field")))
+				out = append(out, fieldIndent+fmt.Sprintf("and %s more", count(len(c.Fields)-n, "field")))
 				break
 			}
 			line := fieldText(f)
-			if len(c.Fields) == 1 && strings.Contains(text, line) {
-				continue
+			if len(c.Fields) == 1 && !f.Hidden && strings.Contains(text, f.Old+" -> "+f.New) {
+				continue // the sentence has it
 			}
-			lines := wrap("  "+Escape(line), p.body())
-			for j := 1; j < len(lines); j++ {
-				lines[j] = Shorten("  "+lines[j], p.body())
-			}
-			out = append(out, lines...)
+			out = append(out, wrap(fieldIndent+Escape(line), p.body())...)
 		}
 	}
 	return out

@@ -54,7 +54,7 @@ func ExplainIssue(w io.Writer, x IssueExplanation, o ExplainOptions) error {
 	if name := Escape(i.Cause); p.o.Color {
 		lines[0] = strings.Replace(lines[0], name, paint(i.Category, name), 1)
 	}
-	if !x.Explained {
+	if !x.Explained && i.Summary != "" {
 		lines = append(lines, p.paragraph(Shorten(i.Summary, longest))...)
 	}
 	p.section("CAUSE", lines)
@@ -136,7 +136,7 @@ func (p *page) state(i *issue.Issue) string {
 		text = by("archived") + ", until it escalates"
 	}
 	if i.Note != "" {
-		text += ": " + quoted(i.Note)
+		text += "; note: " + quoted(i.Note)
 	}
 	return text
 }
@@ -290,6 +290,14 @@ type IncidentExplanation struct {
 	Facts []record.Evidence
 }
 
+// counted is how many values there are, with what they are.
+func counted(t issue.Tally, what string) string {
+	if len(t.Values) != 1 || t.More {
+		what += "s"
+	}
+	return tallied(t) + " " + what
+}
+
 // members is how many issues of an incident are listed.
 const members = 20
 
@@ -306,12 +314,14 @@ func ExplainIncident(w io.Writer, x IncidentExplanation, o ExplainOptions) error
 		when += ", cluster " + in.Cluster
 	}
 	p.plain(when)
-	p.section("SUMMARY", p.paragraph(Shorten(in.Summary, longest)))
+	if in.Summary != "" {
+		p.section("SUMMARY", p.paragraph(Shorten(in.Summary, longest)))
+	}
 	total := fmt.Sprint(in.Count + in.Missed)
 	if in.Missed > 0 {
 		total += fmt.Sprintf(" (%d only counted)", in.Missed)
 	}
-	total += fmt.Sprintf(" in %s pods of %s workloads", tallied(in.Pods), tallied(in.Workloads))
+	total += " in " + counted(in.Pods, "pod") + " of " + counted(in.Workloads, "workload")
 	p.section("STOPS", p.hanging(total))
 	p.section("CAUSES", p.tally(in.Causes))
 	if in.Kind != issue.OnNode {

@@ -1,6 +1,9 @@
 package printer
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // The steps of a sparkline, the lowest first: by blocks, and for a terminal that has no
 // characters but those of ASCII, by how much ink they have.
@@ -32,7 +35,8 @@ func Spark(counts []int64, ascii bool) string {
 			continue
 		}
 		// Rounded up, so that one stop beside thousands can be seen.
-		b.WriteRune(steps[min(len(steps)-1, int((float64(n)/float64(top))*float64(len(steps))+0.999)-1)])
+		step := int(math.Ceil(float64(n) / float64(top) * float64(len(steps))))
+		b.WriteRune(steps[max(1, step)-1])
 	}
 	return b.String()
 }

@@ -98,6 +98,12 @@ func (t *Table) columns() []column {
 				}
 				return r.Image
 			}},
+			column{"ISSUE", 9, func(r *record.Record) string {
+				if r.Issue == nil {
+					return ""
+				}
+				return r.Issue.ID
+			}},
 			column{"ID", 24, func(r *record.Record) string { return r.ID }},
 		)
 	}
@@ -177,6 +183,16 @@ func (t *Table) Row(r *record.Record) error {
 		cells[i] = Escape(cols[i].cell(r))
 	}
 	return t.line(cells, r)
+}
+
+// Note writes a line of a stream that is about no single record.
+func (t *Table) Note(at time.Time, text string) error {
+	stamp := at.Local().Format(time.TimeOnly)
+	if t.o.Absolute {
+		stamp = at.UTC().Format(time.RFC3339)
+	}
+	_, err := io.WriteString(t.w, stamp+"  !  "+Escape(text)+"\n")
+	return err
 }
 
 // line pads the cells; a cell that is too wide pushes the rest of its line, and the

@@ -167,7 +167,7 @@ func (p *program) end(ctx context.Context, signal syscall.Signal) error {
 // list returns what the store holds, by whyrestart's own command.
 func (p *program) list(ctx context.Context) (record.Document, error) {
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, p.bin, "list", "-A", "--store", p.store, "-o", "json", "--category", "all")
+	cmd := exec.CommandContext(ctx, p.bin, "list", "--ungrouped", "-A", "--store", p.store, "-o", "json", "--category", "all")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return record.Document{}, fmt.Errorf("whyrestart list: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/printer"
+	"github.com/whyrestart/whyrestart/internal/record"
+)
+
+const (
+	// ofIncident is how many stops of an incident are shown one by one.
+	ofIncident = 3
+	// foldEvery is how often the others are told.
+	foldEvery = 5 * time.Second
+	// forgetAfter is how long an incident is remembered after its last stop.
+	forgetAfter = 2 * time.Hour
+)
+
+// folder shows the first stops of an incident, and counts the others.
+type folder struct {
+	rows *printer.Table
+
+	mu        sync.Mutex
+	incidents map[string]*folded
+}
+
+// folded is an incident that is being folded.
+type folded struct {
+	workloads, nodes, causes map[string]bool
+	// stops is how many there were of it, waiting how many of them were not told yet.
+	stops, waiting int
+	last           time.Time
+}
+
+// show shows a record, or counts it to its incident.
+func (f *folder) show(r record.Record) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fold(&r) {
+		return nil
+	}
+	return f.rows.Row(&r)
+}
+
+// fold counts a record, and tells whether that is all to do with it. An incident is one only
+// once it has several workloads: before that, it is a container that goes on crashing.
+func (f *folder) fold(r *record.Record) bool {
+	if r.Issue == nil || r.Issue.Incident == "" {
+		return false
+	}
+	if f.incidents == nil {
+		f.incidents = make(map[string]*folded)
+	}
+	in := f.incidents[r.Issue.Incident]
+	if in == nil {
+		in = &folded{workloads: make(map[string]bool), nodes: make(map[string]bool), causes: make(map[string]bool)}
+		f.incidents[r.Issue.Incident] = in
+	}
+	in.workloads[r.Namespace+"/"+printer.Workload(r)] = true
+	in.nodes[r.Node] = true
+	in.causes[r.Diagnosis.Cause] = true
+	in.stops++
+	in.last = r.ObservedAt
+	if in.stops <= ofIncident || len(in.workloads) < 2 {
+		return false
+	}
+	in.waiting++
+	return true
+}
+
+// flush tells how many were folded since the last time.
+func (f *folder) flush(now time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(f.incidents)) {
+		in := f.incidents[id]
+		if in.waiting == 0 {
+			if now.Sub(in.last) > forgetAfter {
+				delete(f.incidents, id)
+			}
+			continue
+		}
+		text := fmt.Sprintf("%d more folded into %s: %s, %d workloads", in.waiting, id, strings.Join(slices.Sorted(maps.Keys(in.causes)), ", "), len(in.workloads))
+		if len(in.nodes) == 1 {
+			text += " on " + slices.Collect(maps.Keys(in.nodes))[0]
+		}
+		in.waiting = 0
+		if err := f.rows.Note(now, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
