@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
@@ -24,15 +24,16 @@ const (
 // folder shows the first stops of an incident, and counts the others.
 type folder struct {
 	rows *printer.Table
+	// incident returns what is known of an incident.
+	incident func(id string) (issue.Incident, bool)
 
 	mu        sync.Mutex
 	incidents map[string]*folded
 }
 
-// folded is an incident that is being folded.
+// folded is an incident that is being folded: how many stops there were of it, how many of
+// them were not told yet, and when the last one came.
 type folded struct {
-	workloads, nodes, causes map[string]bool
-	// stops is how many there were of it, waiting how many of them were not told yet.
 	stops, waiting int
 	last           time.Time
 }
@@ -47,8 +48,7 @@ func (f *folder) show(r record.Record) error {
 	return f.rows.Row(&r)
 }
 
-// fold counts a record, and tells whether that is all to do with it. An incident is one only
-// once it has several workloads: before that, it is a container that goes on crashing.
+// fold counts a record, and tells whether that is all to do with it.
 func (f *folder) fold(r *record.Record) bool {
 	if r.Issue == nil || r.Issue.Incident == "" {
 		return false
@@ -58,15 +58,12 @@ func (f *folder) fold(r *record.Record) bool {
 	}
 	in := f.incidents[r.Issue.Incident]
 	if in == nil {
-		in = &folded{workloads: make(map[string]bool), nodes: make(map[string]bool), causes: make(map[string]bool)}
+		in = new(folded)
 		f.incidents[r.Issue.Incident] = in
 	}
-	in.workloads[r.Namespace+"/"+printer.Workload(r)] = true
-	in.nodes[r.Node] = true
-	in.causes[r.Diagnosis.Cause] = true
 	in.stops++
 	in.last = r.ObservedAt
-	if in.stops <= ofIncident || len(in.workloads) < 2 {
+	if in.stops <= ofIncident {
 		return false
 	}
 	in.waiting++
@@ -85,9 +82,9 @@ func (f *folder) flush(now time.Time) error {
 			}
 			continue
 		}
-		text := fmt.Sprintf("%d more folded into %s: %s, %d workloads", in.waiting, id, strings.Join(slices.Sorted(maps.Keys(in.causes)), ", "), len(in.workloads))
-		if len(in.nodes) == 1 {
-			text += " on " + slices.Collect(maps.Keys(in.nodes))[0]
+		text := fmt.Sprintf("%d more folded into %s", in.waiting, id)
+		if known, ok := f.incident(id); ok && known.Summary != "" {
+			text += ": " + known.Summary
 		}
 		in.waiting = 0
 		if err := f.rows.Note(now, text); err != nil {

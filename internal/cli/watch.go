@@ -70,7 +70,7 @@ func runWatch(cmd *cobra.Command, e *environment, o *watchOptions) error {
 	if err != nil {
 		return err
 	}
-	return app.Watch(cmd.Context(), source, o.settle, e.logger(quiet), o.filtered(show))
+	return app.Watch(cmd.Context(), source, o.settle, e.logger(quiet), new(app.Groups), o.filtered(show))
 }
 
 func (o *watchOptions) filtered(show func(record.Record) error) func(record.Record) error {
@@ -88,12 +88,13 @@ func (o *watchOptions) table(ctx context.Context, e *environment, source app.Sou
 	if err != nil {
 		return err
 	}
-	f := &folder{rows: rows}
+	groups := new(app.Groups)
+	f := &folder{rows: rows, incident: groups.Incident}
 	g, gctx := errgroup.WithContext(ctx)
 	watched := make(chan struct{})
 	g.Go(func() error {
 		defer close(watched)
-		return app.Watch(gctx, source, o.settle, e.logger(quiet), o.filtered(once(f.show)))
+		return app.Watch(gctx, source, o.settle, e.logger(quiet), groups, o.filtered(once(f.show)))
 	})
 	g.Go(func() error {
 		tick := time.NewTicker(foldEvery)
