@@ -45,6 +45,8 @@ type answer struct {
 	missing      []record.Missing
 	// next is what a rule about stalls says to do; for stops, next.go does.
 	next []record.NextStep
+	// target is what could not be reached; of stops, the program's last words tell.
+	target string
 }
 
 // diagnosis is the answer in the form of the record.
@@ -59,6 +61,7 @@ func (a *answer) diagnosis(e *evidence.Evidence) record.Diagnosis {
 		RuledOut:     a.ruledOut,
 		Missing:      missing(a.missing, e.Missing),
 		RulesVersion: RulesVersion,
+		Target:       a.target,
 	}
 }
 

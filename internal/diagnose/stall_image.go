@@ -93,14 +93,28 @@ func pullStall(e *evidence.Evidence, a *answer) *answer {
 	case "image_pull_auth":
 		pullSecrets(e, a)
 	case "image_registry_unreachable":
+		a.target = registryOf(c.Image)
 		if e.Pod.Node != "" {
 			a.next = append(a.next, record.NextStep{Text: "See whether the node has network trouble: the pull is done by the node, not by the pod", Command: kubectl("describe", "node", e.Pod.Node)})
 		}
 		a.next = append(a.next, record.NextStep{Text: "See whether pods of other nodes have the same trouble: if so it is the registry's", Command: kubectl("get", "events", "-A", "--field-selector", "reason=Failed")})
+	case "image_rate_limited":
+		a.target = registryOf(c.Image)
+		fallthrough
 	default:
 		a.next = append(a.next, step(e, "The kubelet tries again with a growing delay; follow it in the pod's events", "events", "--for", "pod/"+e.Pod.Name))
 	}
 	return a
+}
+
+// registryOf is the registry of an image: what is before the first slash, if that is a host, else
+// that of Docker (github.com/distribution/reference, splitDockerDomain).
+func registryOf(image string) string {
+	host, _, ok := strings.Cut(image, "/")
+	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return "docker.io"
+	}
+	return host
 }
 
 // pullSecrets adds what is known of the credentials of a pull.
