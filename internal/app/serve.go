@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,7 +89,8 @@ func serve(ctx context.Context, o ServeOptions, db store.Store) error {
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	live, err := newLive(ctx, o.Source, db, metrics.New(reg, o.Version), o.Logger)
+	meter := metrics.New(reg, o.Version)
+	live, err := newLive(ctx, o.Source, db, meter, o.Logger)
 	if err != nil {
 		listener.Close()
 		return err
@@ -107,6 +109,7 @@ func serve(ctx context.Context, o ServeOptions, db store.Store) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return live.tell(gctx, relay) })
 	g.Go(func() error { return prune(gctx, o, db) })
+	g.Go(func() error { return live.steward(o.Source, db, meter, o.Logger).Run(gctx) })
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)
@@ -168,6 +171,8 @@ type live struct {
 	watcher *kube.Watcher
 	events  *kube.EventWatcher
 	runtime *pipeline.Runtime
+	// workloads reads what issues are about.
+	workloads pipeline.WorkloadReader
 }
 
 func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeline.Meter, logger *slog.Logger) (*live, error) {
@@ -182,7 +187,7 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 	if err != nil {
 		return nil, err
 	}
-	readers, index, err := newReaders(s)
+	readers, workloads, index, err := newReaders(s)
 	if err != nil {
 		return nil, err
 	}
@@ -210,34 +215,54 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 	if err != nil {
 		return nil, err
 	}
-	return &live{watcher: watcher, events: events, runtime: runtime}, nil
+	return &live{watcher: watcher, events: events, runtime: runtime, workloads: workloads}, nil
+}
+
+// steward looks after the issues of what is watched.
+func (l *live) steward(s Source, db store.Store, meter *metrics.Meter, logger *slog.Logger) *pipeline.Steward {
+	return &pipeline.Steward{
+		Cluster:   s.Cluster,
+		Store:     db,
+		Workloads: l.workloads,
+		Watches: func(namespace string) bool {
+			if len(s.Namespaces) > 0 {
+				return slices.Contains(s.Namespaces, namespace)
+			}
+			return !slices.Contains(s.ExcludeNamespaces, namespace)
+		},
+		Selector: s.Selector,
+		Ready:    l.runtime.Ready,
+		Count:    meter.Issues,
+		Logger:   logger,
+		Now:      time.Now,
+	}
 }
 
 // newReaders prepares what evidence of a live cluster is read from. The index is that of
 // its events: until something fills it, they are read one by one.
-func newReaders(s Source) (pipeline.Readers, *pipeline.EventIndex, error) {
+func newReaders(s Source) (pipeline.Readers, pipeline.WorkloadReader, *pipeline.EventIndex, error) {
 	agent := userAgent(s)
 	var r pipeline.Readers
 	owners, err := kube.NewOwners(kube.OwnersOptions{Config: s.Config, UserAgent: agent})
 	if err != nil {
-		return r, nil, err
+		return r, nil, nil, err
 	}
 	events, err := kube.NewEvents(kube.EventsOptions{Config: s.Config, UserAgent: agent})
 	if err != nil {
-		return r, nil, err
+		return r, nil, nil, err
 	}
 	cluster, err := kube.NewCluster(kube.ClusterOptions{Config: s.Config, UserAgent: agent})
 	if err != nil {
-		return r, nil, err
+		return r, nil, nil, err
 	}
 	index := pipeline.NewEventIndex(events, time.Now)
 	r.Owners, r.Events, r.Cluster = owners, index, cluster
 	if s.Logs {
 		if r.Logs, err = kube.NewLogs(kube.LogsOptions{Config: s.Config, UserAgent: agent}); err != nil {
-			return r, nil, err
+			return r, nil, nil, err
 		}
 	}
-	return r, index, nil
+	return r, cluster, index, nil
 }
 
 func newEventWatcher(s Source, logger *slog.Logger) (*kube.EventWatcher, error) {

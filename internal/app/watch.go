@@ -90,7 +90,7 @@ func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *
 	if err := watcher.Check(ctx); err != nil {
 		return nil, none, err
 	}
-	readers, index, err := newReaders(s)
+	readers, _, index, err := newReaders(s)
 	if err != nil {
 		return nil, none, err
 	}

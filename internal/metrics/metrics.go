@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -37,6 +39,7 @@ type Meter struct {
 	stalling *prometheus.GaugeVec
 	events   prometheus.Gauge
 	dropped  prometheus.Gauge
+	issues   *prometheus.GaugeVec
 
 	stopSeries  bound[[6]string]
 	stallSeries bound[[2]string]
@@ -137,13 +140,17 @@ func New(reg prometheus.Registerer, build string) *Meter {
 		Name: "whyrestart_dropped_event_objects",
 		Help: "Objects whose events were dropped because there were too many; theirs are read one by one.",
 	})
+	m.issues = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "whyrestart_issues",
+		Help: "Issues that were seen in the last two weeks or go on, by category and by state; as of the last minute.",
+	}, []string{"category", "state"})
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "whyrestart_build_info",
 		Help: "The version that runs.",
 	}, []string{"version"})
 	info.WithLabelValues(build).Set(1)
 	reg.MustRegister(m.stops, m.missed, m.overflow, m.stalls, m.gaps, m.gapTime, m.pods, m.pending, m.stored, m.failed, m.captured, m.up,
-		m.read, m.late, m.stalling, m.events, m.dropped, info)
+		m.read, m.late, m.stalling, m.events, m.dropped, m.issues, info)
 	return m
 }
 
@@ -230,4 +237,15 @@ func (m *Meter) Stalling(cause string, by int) { m.stalling.WithLabelValues(caus
 func (m *Meter) Events(kept, dropped int) {
 	m.events.Set(float64(kept))
 	m.dropped.Set(float64(dropped))
+}
+
+// Issues sets how many issues there are of each category and state; of what is not in
+// counts there are none.
+func (m *Meter) Issues(counts map[pipeline.IssueClass]int) {
+	for _, category := range []record.Category{record.Failure, record.Disruption, record.Lifecycle} {
+		for _, state := range issue.States() {
+			n := counts[pipeline.IssueClass{Category: category, State: state}]
+			m.issues.WithLabelValues(string(category), string(state)).Set(float64(n))
+		}
+	}
 }

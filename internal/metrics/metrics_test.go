@@ -13,7 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/metrics"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -253,6 +255,37 @@ func TestNames(t *testing.T) {
 			switch l.GetName() {
 			case "pod", "uid", "id", "issue", "message", "reason":
 				t.Errorf("%s has the label %s, which knows no bound", f.GetName(), l.GetName())
+			}
+		}
+	}
+}
+
+func TestIssues(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := metrics.New(reg, "v1")
+	if n := series(t, reg, "whyrestart_issues"); n != 0 {
+		t.Errorf("%d series before anything was counted", n)
+	}
+	m.Issues(map[pipeline.IssueClass]int{{Category: record.Failure, State: issue.New}: 5, {Category: record.Disruption, State: issue.Resolved}: 2})
+	m.Issues(map[pipeline.IssueClass]int{{Category: record.Failure, State: issue.New}: 3})
+	if n := series(t, reg, "whyrestart_issues"); n != 21 {
+		t.Errorf("%d series", n)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "whyrestart_issues" {
+			continue
+		}
+		for _, s := range f.GetMetric() {
+			want := 0.0
+			if l := s.GetLabel(); l[0].GetValue() == "failure" && l[1].GetValue() == "new" {
+				want = 3
+			}
+			if got := s.GetGauge().GetValue(); got != want {
+				t.Errorf("%v: got %v", s.GetLabel(), got)
 			}
 		}
 	}

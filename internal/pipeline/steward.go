@@ -1,0 +1,308 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/whyrestart/whyrestart/internal/issue"
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+const (
+	// stewardEvery is how often the issues are looked through.
+	stewardEvery = time.Minute
+	// lookedAtOnce bounds the issues whose workload is read then, those first that were not
+	// looked at for longest; readPause is between two of them: what explains a stop goes first.
+	lookedAtOnce = 50
+	readPause    = 200 * time.Millisecond
+	// issuesAlive is how long an issue may be silent and not be resolved by that (issue.State).
+	issuesAlive = 14 * 24 * time.Hour
+	// issuesRead bounds the issues that are looked through.
+	issuesRead = 10_000
+	// goneAgain is how long a workload has to be gone: one that is replaced is gone for a moment.
+	goneAgain = time.Minute
+)
+
+// WorkloadReader reads the object that a workload names.
+type WorkloadReader interface {
+	// Workload returns it as it is now or was seconds ago, nil for a kind that is not one of
+	// Kubernetes' own. Absence is as in ClusterReader.
+	Workload(ctx context.Context, namespace string, w record.Workload) (metav1.Object, error)
+}
+
+// IssueKeeper is the part of a store.Store that a Steward works on.
+type IssueKeeper interface {
+	Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, string, error)
+	Issue(ctx context.Context, id string) (issue.Issue, error)
+	Amend(ctx context.Context, id string, a issue.Action) (issue.Issue, error)
+	Observations(ctx context.Context, cluster, object string, since time.Time) ([]record.Observation, error)
+	Append(ctx context.Context, b store.Batch) error
+}
+
+// IssueClass is what issues are counted by.
+type IssueClass struct {
+	Category record.Category
+	State    issue.State
+}
+
+// Steward resolves failure issues whose reason is gone before silence would: because their
+// workload was deleted, or because all of its pods run another image and have, without a
+// stop, for long enough. It decides by what the API shows, and keeps what it has to
+// remember in the store, so that nothing is lost when it is started again.
+type Steward struct {
+	Cluster   string
+	Store     IssueKeeper
+	Workloads WorkloadReader
+	// Watches tells whether the pods of a namespace are watched, and Selector which of them: of
+	// others nobody knows that they did not stop. An empty Selector is all of them.
+	Watches  func(namespace string) bool
+	Selector string
+	// Ready returns nil while nothing that stops can go unseen.
+	Ready func() error
+	// Count is told how many issues of the last two weeks there are; those that are not among
+	// them are none.
+	Count  func(map[IssueClass]int)
+	Logger *slog.Logger
+	Now    func() time.Time
+
+	// looks holds what is known of the issues that it looks after, by ID.
+	looks map[string]look
+	// refused are the kinds of workloads of which it was said that they cannot be read.
+	refused map[string]bool
+}
+
+// look is when the workload of an issue was read last, and since when it is gone.
+type look struct {
+	at   time.Time
+	gone time.Time
+}
+
+// Run looks after the issues until ctx ends. What fails is tried again.
+func (s *Steward) Run(ctx context.Context) error {
+	tick := time.NewTicker(stewardEvery)
+	defer tick.Stop()
+	for {
+		if err := s.round(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.Error("cannot look after the issues; will try again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// round counts the issues, and looks at some of those that could be resolved.
+func (s *Steward) round(ctx context.Context) error {
+	tended, err := s.tended(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Ready() != nil {
+		return nil // that something did not stop cannot be told
+	}
+	for i := range tended[:min(len(tended), lookedAtOnce)] {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(readPause):
+			}
+		}
+		if err := s.look(ctx, &tended[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tended returns the issues to look after, those first that were not looked at for longest,
+// and counts all.
+func (s *Steward) tended(ctx context.Context) ([]issue.Issue, error) {
+	now := s.Now()
+	var tended []issue.Issue
+	counts := make(map[IssueClass]int)
+	looks := make(map[string]look)
+	q := store.IssueQuery{Cluster: s.Cluster, Since: now.Add(-issuesAlive)}
+	for read := 0; read < issuesRead; {
+		found, next, err := s.Store.Issues(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("list the issues: %w", err)
+		}
+		for i := range found {
+			is := &found[i]
+			if is.Cluster != s.Cluster {
+				continue // without a name, all were asked for
+			}
+			state := is.At(now)
+			counts[IssueClass{is.Category, state}]++
+			if is.Category == record.Failure && is.Status == issue.Open && state.Active() && s.knows(is) {
+				tended = append(tended, *is)
+				looks[is.ID] = s.looks[is.ID]
+			}
+		}
+		if read += len(found); next == "" {
+			break
+		}
+		q.Cursor = next
+	}
+	s.looks = looks
+	s.Count(counts)
+	slices.SortStableFunc(tended, func(a, b issue.Issue) int {
+		return cmp.Or(looks[a.ID].at.Compare(looks[b.ID].at), b.Last.Compare(a.Last), cmp.Compare(a.ID, b.ID))
+	})
+	return tended, nil
+}
+
+// knows tells whether the issue is about one workload, whose pods are watched.
+func (s *Steward) knows(is *issue.Issue) bool {
+	return is.Workload.Name != "" && is.Group == "" && s.Watches(is.Namespace)
+}
+
+// look reads the workload of an issue, and resolves it if that shows it.
+func (s *Steward) look(ctx context.Context, is *issue.Issue) error {
+	of, err := s.Workloads.Workload(ctx, is.Namespace, is.Workload)
+	now := s.Now()
+	seen := look{at: now, gone: s.looks[is.ID].gone}
+	defer func() { s.looks[is.ID] = seen }()
+	if apierrors.IsNotFound(err) {
+		if seen.gone.IsZero() {
+			seen.gone = now
+		}
+		if now.Sub(seen.gone) < goneAgain {
+			return nil
+		}
+		return s.deleted(ctx, is, seen.gone)
+	}
+	seen.gone = time.Time{}
+	switch {
+	case apierrors.IsForbidden(err):
+		s.cannotRead(is.Workload.Kind, err)
+		return nil
+	case err != nil, of == nil: // or it may be read the next time
+		return nil
+	}
+	return s.exists(ctx, is, of)
+}
+
+func (s *Steward) cannotRead(kind string, err error) {
+	if s.refused[kind] {
+		return
+	}
+	if s.refused == nil {
+		s.refused = make(map[string]bool)
+	}
+	s.refused[kind] = true
+	s.Logger.Warn("cannot read workloads; their issues are resolved when they fall silent", "kind", kind, "err", err)
+}
+
+// deleted resolves an issue whose workload is gone. That it once was there has to be
+// known: a workload of an operator's kind, of which the issue has but the name, may be
+// called like one of Kubernetes' own.
+func (s *Steward) deleted(ctx context.Context, is *issue.Issue, since time.Time) error {
+	w := is.Workload
+	was := w.Kind == "Pod" && slices.ContainsFunc(is.Pods.Values, func(c issue.Count) bool { return c.Value == w.Name })
+	if !was {
+		known, err := s.observed(ctx, is)
+		if err != nil {
+			return err
+		}
+		was = known[fieldUID].Value != ""
+	}
+	if !was {
+		return nil
+	}
+	return s.resolve(ctx, is, issue.Action{
+		Resolution: issue.ByDeletion, Image: newestOf(is.Images), ImageID: newestOf(is.ImageIDs),
+		Note: fmt.Sprintf("%s does not exist any more; it was found gone at %s", objectOf(is), since.UTC().Format(time.RFC3339)),
+	})
+}
+
+// exists notes what a workload is like, and resolves an issue that its image did away with.
+func (s *Steward) exists(ctx context.Context, is *issue.Issue, of metav1.Object) error {
+	known, err := s.observed(ctx, is)
+	if err != nil {
+		return err
+	}
+	now := s.Now().UTC()
+	var news []record.Observation
+	note := func(field, value string) record.Observation {
+		if o := known[field]; o.Value == value {
+			return o
+		}
+		o := record.Observation{Object: objectOf(is), Field: field, Value: value, Time: now}
+		news = append(news, o)
+		return o
+	}
+	note(fieldUID, string(of.GetUID()))
+	image, all := imageOf(of, is.Container, s.selects)
+	since := time.Time{}
+	if image != "" && all {
+		since = note(fieldImage(is.Container), image).Time
+	}
+	if len(news) > 0 {
+		if err := s.Store.Append(ctx, store.Batch{Cluster: s.Cluster, Observed: news}); err != nil {
+			return fmt.Errorf("remember what %s is like: %w", objectOf(is), err)
+		}
+	}
+	if since.IsZero() || !replaced(is, image, since, now) || !succeeded(of, since) {
+		return nil
+	}
+	return s.resolve(ctx, is, issue.Action{
+		Resolution: issue.ByImage, Image: image,
+		Note: fmt.Sprintf("all pods of %s run %s since %s", objectOf(is), image, since.UTC().Format(time.RFC3339)),
+	})
+}
+
+// selects tells whether pods with these labels are watched.
+func (s *Steward) selects(of map[string]string) bool {
+	selector, err := labels.Parse(s.Selector)
+	return err == nil && selector.Matches(labels.Set(of))
+}
+
+// observed returns what was last observed of the workload of an issue, by field.
+func (s *Steward) observed(ctx context.Context, is *issue.Issue) (map[string]record.Observation, error) {
+	list, err := s.Store.Observations(ctx, s.Cluster, objectOf(is), s.Now())
+	if err != nil {
+		return nil, fmt.Errorf("read what was known of %s: %w", objectOf(is), err)
+	}
+	known := make(map[string]record.Observation, len(list))
+	for _, o := range list {
+		known[o.Field] = o
+	}
+	return known, nil
+}
+
+// resolve resolves an issue, unless it changed since it was listed.
+func (s *Steward) resolve(ctx context.Context, is *issue.Issue, a issue.Action) error {
+	current, err := s.Store.Issue(ctx, is.ID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil // another issue has absorbed it, or its records have gone to others
+	case err != nil:
+		return fmt.Errorf("read issue %s again: %w", is.ID, err)
+	case current.ID != is.ID || current.Status != issue.Open || current.Count != is.Count || current.Open != is.Open || !current.Last.Equal(is.Last):
+		return nil
+	}
+	a.Status, a.At = issue.StatusResolved, s.Now().UTC()
+	switch _, err := s.Store.Amend(ctx, is.ID, a); {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("resolve issue %s: %w", is.ID, err)
+	}
+	delete(s.looks, is.ID)
+	s.Logger.Info("resolved an issue", "issue", is.ID, "by", string(a.Resolution), "why", a.Note)
+	return nil
+}
