@@ -29,7 +29,7 @@ func TestConfigFlags(t *testing.T) {
 		{name: "flag", flag: good, merges: true},
 		{name: "variable", variable: good, merges: true},
 		{name: "flag before variable", flag: good, variable: bad, merges: true},
-		{name: "wrong", flag: bad, want: "bad.yaml: line 1: issues.merge[0]: into is empty"},
+		{name: "wrong", flag: bad, want: "bad.yaml: line 1: issues.merge[0]: into: the name of the group is missing"},
 		{name: "not there", variable: filepath.Join(dir, "none.yaml"), want: "none.yaml: no such file"},
 	} {
 		t.Setenv(configVariable, tt.variable)

@@ -20,12 +20,8 @@ import (
 	"github.com/whyrestart/whyrestart/internal/issue"
 )
 
-const (
-	// maxBytes bounds the file.
-	maxBytes = 1 << 20
-	// maxRules bounds the rules: each record is held against all of them.
-	maxRules = 1000
-)
+// maxBytes bounds the file.
+const maxBytes = 1 << 20
 
 // Config is what a file says.
 type Config struct {
@@ -93,9 +89,6 @@ func merge(rules []*rule, at *yaml.Node) (*issue.Rules, error) {
 	if len(rules) == 0 {
 		return nil, nil
 	}
-	if len(rules) > maxRules {
-		return nil, fmt.Errorf("issues.merge: there are %d rules, more than %d", len(rules), maxRules)
-	}
 	all := make([]issue.Rule, 0, len(rules))
 	for i, of := range rules {
 		var r issue.Rule
@@ -120,14 +113,13 @@ func merge(rules []*rule, at *yaml.Node) (*issue.Rules, error) {
 
 // check tells what is wrong with a rule by itself.
 func check(r issue.Rule) error {
+	if _, err := issue.Compile([]issue.Rule{r}); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "merge rule 1: "))
+	}
 	if strings.TrimSpace(r.Into) == "" {
-		return errors.New("into is empty; it has to name the group")
+		return errors.New("into: the name of the group is blank")
 	}
-	if r.Namespace == "" && r.Kind == "" && r.Workload == "" && r.Container == "" {
-		return errors.New("it would merge everything; give it a namespace, kind, workload or container")
-	}
-	_, err := issue.Compile([]issue.Rule{r})
-	return err
+	return nil
 }
 
 // strict decodes the one document of a file, of which every field has to be known.

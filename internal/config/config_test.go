@@ -42,11 +42,13 @@ func TestParseWhatIsWrong(t *testing.T) {
 		{"a text for a rule", "issues:\n  merge:\n  - all\n", "line 3: cannot unmarshal !!str `all` into a mapping of fields"},
 		{"same key twice", "issues: {}\nissues: {}\n", `mapping key "issues" already defined at line 1`},
 		{"second document", "issues: {}\n---\nissues: {}\n", "line 2: there is a second document"},
-		{"no group", "issues:\n  merge:\n  - kind: Job\n    into: a\n  - kind: Job\n    into: ' '\n", "line 5: issues.merge[1]: into is empty"},
-		{"group left out", "issues:\n  merge:\n  - kind: Job\n", "line 3: issues.merge[0]: into is empty"},
-		{"everything", "issues:\n  merge:\n  - into: all\n", "line 3: issues.merge[0]: it would merge everything"},
-		{"null rule", "issues:\n  merge:\n  - kind: Job\n    into: a\n  -\n", "line 5: issues.merge[1]: into is empty"},
-		{"too many rules", "issues:\n  merge:\n" + strings.Repeat("  - {kind: Job, into: a}\n", maxRules+1), "issues.merge: there are 1001 rules, more than 1000"},
+		{"no group", "issues:\n  merge:\n  - kind: Job\n    into: a\n  - kind: Job\n    into: ' '\n", "line 5: issues.merge[1]: into: the name of the group is blank"},
+		{"group left out", "issues:\n  merge:\n  - kind: Job\n", "line 3: issues.merge[0]: into: the name of the group is missing"},
+		{"everything", "issues:\n  merge:\n  - into: all\n", "line 3: issues.merge[0]: it matches everything"},
+		{"null rule", "issues:\n  merge:\n  - kind: Job\n    into: a\n  -\n", "line 5: issues.merge[1]: it matches everything"},
+		{"too many rules", "issues:\n  merge:\n" + strings.Repeat("  - {kind: Job, into: a}\n", 201), "issues.merge: 201 merge rules, at most 200 are taken"},
+		{"bad pattern", "issues:\n  merge:\n  - workload: a(\n    into: a\n", "line 3: issues.merge[0]: workload: error parsing regexp: missing closing ): `a(`"},
+		{"a group that there is not", "issues:\n  merge:\n  - workload: a-.*\n    into: $1\n", "line 3: issues.merge[0]: into: $1 is no group of workload"},
 		{"too large", strings.Repeat("#", maxBytes+1), "it is larger than 1024 KiB"},
 	} {
 		c, err := Parse([]byte(tt.text))

@@ -24,12 +24,12 @@ func origin(r *record.Record, pod *corev1.Pod) {
 	r.Node = pod.Spec.NodeName
 	r.PodCreatedAt = detect.KnownTime(pod.CreationTimestamp.Time)
 	r.Revision = Revision(pod)
-	r.Group = Group(&pod.ObjectMeta)
+	r.Group = Group(pod.Annotations)
 }
 
-// Group is the group that the metadata of a pod or of a pod template names.
-func Group(m *metav1.ObjectMeta) string {
-	return clipTo(strings.TrimSpace(m.Annotations[issue.GroupAnnotation]), maxGroup)
+// Group is the group that the annotations of a pod or of a pod template name.
+func Group(annotations map[string]string) string {
+	return clipTo(strings.TrimSpace(annotations[issue.GroupAnnotation]), maxGroup)
 }
 
 // Revision names the revision of the workload that made a pod: by the label that a Deployment gives

@@ -139,3 +139,16 @@ func InferOwner(p *corev1.Pod, ref *metav1.OwnerReference) *record.Workload {
 	}
 	return nil
 }
+
+// LikelyOwner returns the workload that a pod belongs to as far as the pod itself tells: its controller,
+// or what that belongs to by its name. It serves until, or where, more cannot be read.
+func LikelyOwner(p *corev1.Pod) *record.Workload {
+	ref := metav1.GetControllerOfNoCopy(p)
+	if ref == nil || ref.Kind == "Node" {
+		return &record.Workload{Kind: "Pod", Name: p.Name}
+	}
+	if w := InferOwner(p, ref); w != nil {
+		return w
+	}
+	return &record.Workload{Kind: ref.Kind, Name: ref.Name}
+}

@@ -222,7 +222,7 @@ func (c *collector) notCreated(ctx context.Context, f *Finding) {
 		c.note(e, whatOwner, err)
 		if len(chain) > 0 {
 			if t := extract.Template(chain[0]); t != nil {
-				f.Record.Group = extract.Group(&t.ObjectMeta) // which the pod would have
+				pod.Annotations = t.Annotations // which it would have
 			}
 		}
 	}
@@ -232,7 +232,7 @@ func (c *collector) notCreated(ctx context.Context, f *Finding) {
 	c.ownerEvents(ctx, e)
 	if c.Owners != nil {
 		f.Record.Workload, _ = c.Owners.Workload(ctx, pod) // the best guess is what is wanted
-		c.group(f)
+		c.engine.group(f, pod.Annotations)
 	}
 }
 

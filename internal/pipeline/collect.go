@@ -12,7 +12,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/diagnose"
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/extract"
-	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -58,8 +57,6 @@ type collector struct {
 	now func() time.Time
 	// live tells that events may still be on their way.
 	live bool
-	// merge are the rules that merge issues; nil for none.
-	merge *issue.Rules
 	// read counts a reading, nil for none.
 	read func(what string, err error)
 }
@@ -97,16 +94,8 @@ func (c *collector) workload(ctx context.Context, f *Finding) {
 	}
 	w, err := c.Owners.Workload(ctx, f.Pod)
 	f.Record.Workload, f.Evidence.Pod.Workload = w, w
-	c.group(f)
+	c.engine.group(f, f.Pod.Annotations)
 	c.note(&f.Evidence, whatOwner, err)
-}
-
-// group says in a record whose workload is known which group a merge rule puts it into,
-// unless its pod says so itself.
-func (c *collector) group(f *Finding) {
-	if r := &f.Record; r.Group == "" && r.Workload != nil {
-		r.Group = c.merge.Group(r)
-	}
 }
 
 // refresh reads what may have changed since a stop was diagnosed, and diagnoses it again.

@@ -12,6 +12,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/diagnose"
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/extract"
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -27,6 +28,8 @@ type Engine struct {
 	cluster  string
 	redactor Redactor
 	detector *detect.Detector
+	// merge are the rules that merge issues; nil for none.
+	merge *issue.Rules
 }
 
 // NewEngine returns an Engine for a cluster, which may be unnamed.
@@ -104,9 +107,27 @@ func (e *Engine) stop(s *detect.Stop, pod *corev1.Pod, decode error, now time.Ti
 		ev.Missing = append(ev.Missing, record.Missing{What: "pod", Why: decode.Error()})
 	}
 	f := Finding{Record: r, Evidence: ev, Pod: pod, Previous: s.InLast, Refined: s.Refined}
+	e.belongs(&f)
 	e.explain(&f)
 	f.Record.Message = e.redact(f.Record.Message)
 	return f
+}
+
+// belongs says whose a finding is before anything but its pod is read: so that it is counted where it
+// belongs from the beginning, also where there is no time to read more.
+func (e *Engine) belongs(f *Finding) {
+	if f.Pod == nil {
+		return
+	}
+	f.Record.Workload = extract.LikelyOwner(f.Pod)
+	e.group(f, f.Pod.Annotations)
+}
+
+// group says in a record which group it is in: the one that its pod's annotations name, or that of a
+// merge rule.
+func (e *Engine) group(f *Finding, annotations map[string]string) {
+	f.Record.Group = extract.Group(annotations)
+	f.Record.Group = e.merge.Group(&f.Record)
 }
 
 // DiagnoseStall explains a stall, or tells that the evidence shows none.

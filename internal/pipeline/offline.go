@@ -79,7 +79,7 @@ func (o *Offline) start() {
 		o.Readers.History = &o.emitted
 	}
 	o.collector = newCollector(o.engine, o.Readers, o.AsOf)
-	o.collector.merge = o.Merge
+	o.engine.merge = o.Merge
 	o.recents.forever = true
 	o.seen = make(map[string]bool)
 }

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -76,14 +77,19 @@ func (rs *recents) put(f Finding, now time.Time) *recent {
 	return r
 }
 
-// named returns a pod with no more than its name and owners: a whole one is too much to keep.
+// named returns a pod with no more than what tells whose it is: a whole one is too much to keep.
 func named(pod *corev1.Pod) *corev1.Pod {
 	if pod == nil {
 		return nil
 	}
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+	n := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Labels: pod.Labels, OwnerReferences: pod.OwnerReferences,
+		CreationTimestamp: pod.CreationTimestamp,
 	}}
+	if group, ok := pod.Annotations[issue.GroupAnnotation]; ok {
+		n.Annotations = map[string]string{issue.GroupAnnotation: group}
+	}
+	return n
 }
 
 func (rs *recents) drop() {

@@ -149,7 +149,8 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		told:          make(chan struct{}, 1),
 	}
 	r.collector = newCollector(r.engine, o.Readers, o.Now)
-	r.collector.live, r.collector.read, r.collector.merge = true, o.Meter.Read, o.Merge
+	r.collector.live, r.collector.read = true, o.Meter.Read
+	r.engine.merge = o.Merge
 	r.ward = newWard(r.engine, detect.NewStalls(o.Cluster))
 	r.ward.count = o.Meter.Stalling
 	r.room.L = &r.mu

@@ -147,7 +147,7 @@ func (s *Steward) tended(ctx context.Context) ([]issue.Issue, error) {
 			}
 			state := is.At(now)
 			counts[IssueClass{is.Category, state}]++
-			if is.Category == record.Failure && is.Status == issue.Open && state.Active() && s.knows(is) {
+			if is.Category == record.Failure && state.Active() && s.knows(is) {
 				tended = append(tended, *is)
 				looks[is.ID] = s.looks[is.ID]
 			}
@@ -224,8 +224,8 @@ func (s *Steward) deleted(ctx context.Context, is *issue.Issue, since time.Time)
 		return nil
 	}
 	return s.resolve(ctx, is, issue.Action{
-		Resolution: issue.ByDeletion, Image: newestOf(is.Images), ImageID: newestOf(is.ImageIDs),
-		Note: fmt.Sprintf("%s does not exist any more; it was found gone at %s", objectOf(is), since.UTC().Format(time.RFC3339)),
+		Resolution: issue.ByDeletion, // of the image that was seen last
+		Note:       fmt.Sprintf("%s does not exist any more; it was found gone at %s", objectOf(is), since.UTC().Format(time.RFC3339)),
 	})
 }
 
@@ -292,7 +292,7 @@ func (s *Steward) resolve(ctx context.Context, is *issue.Issue, a issue.Action) 
 		return nil // another issue has absorbed it, or its records have gone to others
 	case err != nil:
 		return fmt.Errorf("read issue %s again: %w", is.ID, err)
-	case current.ID != is.ID || current.Status != issue.Open || current.Count != is.Count || current.Open != is.Open || !current.Last.Equal(is.Last):
+	case current.ID != is.ID || !current.At(s.Now()).Active() || current.Count != is.Count || current.Open != is.Open || !current.Last.Equal(is.Last):
 		return nil
 	}
 	a.Status, a.At = issue.StatusResolved, s.Now().UTC()

@@ -105,17 +105,6 @@ func fullName(image string) string {
 	return name
 }
 
-// newestOf is the value of a tally that was seen last.
-func newestOf(t issue.Tally) string {
-	var last issue.Count
-	for i, c := range t.Values {
-		if i == 0 || c.Last.After(last.Last) {
-			last = c
-		}
-	}
-	return last.Value
-}
-
 // imageOf returns the image that a workload gives a container, and whether all pods that it wants run
 // that template. Its pods have to be watched. A workload that wants no pods tells nothing.
 func imageOf(o metav1.Object, container string, watched func(map[string]string) bool) (image string, all bool) {

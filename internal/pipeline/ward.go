@@ -191,7 +191,9 @@ func episodeOf(r record.Record, e *evidence.Evidence) (detect.Episode, bool) {
 func (e *Engine) stall(ep *detect.Episode, pod *corev1.Pod, now time.Time) Finding {
 	ev := extract.Stall(ep, pod)
 	ev.Stall.Key = ep.Cause
-	return Finding{Record: extract.StallRecord(ep, pod, now), Evidence: ev, Pod: pod}
+	f := Finding{Record: extract.StallRecord(ep, pod, now), Evidence: ev, Pod: pod}
+	e.belongs(&f)
+	return f
 }
 
 // stall gathers what may explain a stall, and tells whether there is one.
