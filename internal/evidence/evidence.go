@@ -50,6 +50,12 @@ type Evidence struct {
 	// tells that the workload's revisions were read.
 	ChangesRead bool            `json:"changesRead,omitempty"`
 	Changes     []record.Change `json:"changes,omitempty"`
+	// FailingSince is the first failure of the row that this one is the newest of, as far as was
+	// recorded: of the container of the workload, of the same revision and cause, each at most a day
+	// after the one before. Zero where that is not known.
+	FailingSince time.Time `json:"failingSince,omitzero"`
+	// Rollout is what is known of the revision of the workload that made the pod.
+	Rollout *Rollout `json:"rollout,omitempty"`
 	// Missing names readings that were not to be had.
 	Missing []record.Missing `json:"missing,omitempty"`
 }
@@ -384,6 +390,19 @@ type Controller struct {
 	// BackoffLimit and DeadlineSeconds are those of a Job.
 	BackoffLimit    *int32 `json:"backoffLimit,omitempty"`
 	DeadlineSeconds *int64 `json:"deadlineSeconds,omitempty"`
+}
+
+// Rollout is a revision of a workload, and how its container fared before it.
+type Rollout struct {
+	// Object is the workload, as "Deployment shop/checkout", Revision its number.
+	Object   string `json:"object"`
+	Revision string `json:"revision"`
+	// Time is when it was rolled out, zero where that is not known.
+	Time time.Time `json:"time,omitzero"`
+	// WatchedBefore tells that failures were recorded for an hour at least before it was rolled out;
+	// EarlierFailures is how many of the container were, with other revisions, since a day before.
+	WatchedBefore   bool `json:"watchedBefore,omitempty"`
+	EarlierFailures int  `json:"earlierFailures,omitempty"`
 }
 
 // Scheduling is how the nodes look to a pod that no node was found for.

@@ -14,9 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
 
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 )
 
@@ -62,10 +64,11 @@ type ClusterOptions struct {
 // leaves does not end a read that others wait for. Its errors are *AccessError;
 // apierrors.IsNotFound holds for them where the server said that there is no such object.
 //
-// Objects come without managed fields, the last applied configuration and, of a node,
-// the list of images.
+// Objects come without the last applied configuration, with what extract.KeepWrites leaves of
+// their managed fields and, of a node, without the list of images.
 type Cluster struct {
 	core, apps, batch rest.Interface
+	metadata          metadata.Interface
 	host              string
 	maxPods           int
 	cache             *cache.LRUExpireCache
@@ -101,6 +104,12 @@ func NewCluster(o ClusterOptions) (*Cluster, error) {
 		if *g.client, c.host, err = clientFor(config); err != nil {
 			return nil, err
 		}
+	}
+	config := clientConfig(o.Config, o.UserAgent)
+	config.RateLimiter, config.Timeout = limiter, 0
+	var err error
+	if c.metadata, err = metadata.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the cluster at %s: %w", c.host, err)
 	}
 	return c, nil
 }
@@ -190,7 +199,7 @@ func get[T any, P apiObject[T]](ctx context.Context, c *Cluster, client rest.Int
 
 // trim takes out what nobody asks for here and what is often most of an object.
 func trim(o metav1.Object) {
-	o.SetManagedFields(nil)
+	extract.KeepWrites(o)
 	delete(o.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 	if node, ok := o.(*corev1.Node); ok {
 		node.Status.Images = nil

@@ -80,7 +80,8 @@ func objectCodecs() serializer.CodecFactory {
 		&corev1.ReplicationController{}, &corev1.ReplicationControllerList{})
 	scheme.AddKnownTypes(apps,
 		&appsv1.ReplicaSet{}, &appsv1.ReplicaSetList{}, &appsv1.Deployment{}, &appsv1.DeploymentList{},
-		&appsv1.StatefulSet{}, &appsv1.StatefulSetList{}, &appsv1.DaemonSet{}, &appsv1.DaemonSetList{})
+		&appsv1.StatefulSet{}, &appsv1.StatefulSetList{}, &appsv1.DaemonSet{}, &appsv1.DaemonSetList{},
+		&appsv1.ControllerRevision{}, &appsv1.ControllerRevisionList{})
 	scheme.AddKnownTypes(batch, &batchv1.Job{}, &batchv1.JobList{}, &batchv1.CronJob{}, &batchv1.CronJobList{})
 	for _, gv := range []schema.GroupVersion{core, apps, batch} {
 		metav1.AddToGroupVersion(scheme, gv)

@@ -2,18 +2,72 @@ package kube
 
 import (
 	"context"
+	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 )
 
-// Revisions implements pipeline.ClusterReader.
-func (c *Cluster) Revisions(context.Context, metav1.Object) ([]pipeline.Revision, error) {
+// maxRevisions bounds the ReplicaSets or ControllerRevisions that one selector finds: a
+// workload keeps ten by default.
+const maxRevisions = 500
+
+// Revisions returns the pod templates that a Deployment, StatefulSet or DaemonSet has had, the
+// newest first; none for another kind. They are one list, by the workload's selector.
+func (c *Cluster) Revisions(ctx context.Context, of metav1.Object) ([]pipeline.Revision, error) {
+	switch of := of.(type) {
+	case *appsv1.Deployment:
+		sets, err := revisions(ctx, c, "replicasets", of, of.Spec.Selector, func(l *appsv1.ReplicaSetList) []appsv1.ReplicaSet { return l.Items })
+		return pipeline.ReplicaSetRevisions(of, sets), err
+	case *appsv1.StatefulSet:
+		list, err := revisions(ctx, c, "controllerrevisions", of, of.Spec.Selector, func(l *appsv1.ControllerRevisionList) []appsv1.ControllerRevision { return l.Items })
+		return pipeline.ControllerRevisions(of, list), err
+	case *appsv1.DaemonSet:
+		list, err := revisions(ctx, c, "controllerrevisions", of, of.Spec.Selector, func(l *appsv1.ControllerRevisionList) []appsv1.ControllerRevision { return l.Items })
+		return pipeline.ControllerRevisions(of, list), err
+	}
 	return nil, nil
 }
 
-// ConfigMap implements pipeline.ClusterReader.
-func (c *Cluster) ConfigMap(context.Context, string, string) (*metav1.PartialObjectMetadata, error) {
-	return &metav1.PartialObjectMetadata{}, nil
+// revisions lists what a workload's selector finds of a kind.
+func revisions[L, T any, PL apiList[L], P apiObject[T]](ctx context.Context, c *Cluster, resource string, of metav1.Object, selector *metav1.LabelSelector, items func(PL) []T) ([]P, error) {
+	labels, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return nil, access(fmt.Errorf("read the selector of %s: %w", of.GetName(), err), c.host, "list", resource, of.GetNamespace())
+	}
+	if labels.Empty() {
+		return nil, nil // which the API does not allow
+	}
+	key := objectKey{verb: "list", resource: resource, namespace: of.GetNamespace(), name: string(of.GetUID())}
+	return listed(ctx, c, key, objectTTL, func(ctx context.Context) ([]P, error) {
+		q := c.query(c.apps, resource, of.GetNamespace())
+		q.labels = labels.String()
+		return readAll[L, T, PL, P](ctx, q, maxRevisions, items)
+	})
+}
+
+// ConfigMap returns the metadata of a ConfigMap, with who wrote its data and when. Its data is not read.
+func (c *Cluster) ConfigMap(ctx context.Context, namespace, name string) (*metav1.PartialObjectMetadata, error) {
+	const resource = "configmaps"
+	v, err := c.cached(ctx, objectKey{"get", resource, namespace, name}, objectTTL, clusterTimeout, func(ctx context.Context) (any, error) {
+		m, err := c.metadata.Resource(schema.GroupVersionResource{Version: "v1", Resource: resource}).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, access(certain(err), c.host, "get", resource, namespace)
+		}
+		extract.KeepWrites(m)
+		m.Annotations = nil // kubectl keeps the data that it applied last in one
+		return m, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	m, ok := v.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return nil, access(fmt.Errorf("the answer is a %T", v), c.host, "get", resource, namespace)
+	}
+	return m, nil
 }

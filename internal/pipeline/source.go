@@ -124,6 +124,8 @@ type Revision struct {
 	// controller-revision-hash.
 	Number int64
 	Name   string
+	// Before are the numbers that it had before a rollback to it gave it this one.
+	Before []int64
 	// CreatedAt is when it was made for the first time.
 	CreatedAt time.Time
 	Template  *corev1.PodTemplateSpec
