@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/whyrestart/whyrestart/internal/extract"
 )
 
 // kindOf names what an object is. The version is left out: what is read here has
@@ -70,6 +72,10 @@ func kindOfPath(name string) kindOf {
 			return kindOf{"StatefulSet", "apps"}
 		case "daemonsets":
 			return kindOf{"DaemonSet", "apps"}
+		case "controllerrevisions":
+			return kindOf{"ControllerRevision", "apps"}
+		case "configmaps":
+			return kindOf{kindConfigMap, ""}
 		case "jobs":
 			return kindOf{"Job", "batch"}
 		case "cronjobs":
@@ -80,8 +86,8 @@ func kindOfPath(name string) kindOf {
 }
 
 // Object is one of the API objects that are read: a pointer to a Pod, Event, Node, Namespace,
-// PersistentVolumeClaim, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, CronJob or
-// ReplicationController.
+// PersistentVolumeClaim, ReplicaSet, Deployment, StatefulSet, DaemonSet, ControllerRevision, Job, CronJob
+// or ReplicationController, or to the metadata of a ConfigMap, whose data is not read.
 type Object = interface {
 	metav1.Object
 	runtime.Object
@@ -112,6 +118,10 @@ func decodeObject(k kindOf, raw []byte) (Object, error) {
 		return decodeAs[appsv1.StatefulSet](k, raw)
 	case kindOf{"DaemonSet", "apps"}:
 		return decodeAs[appsv1.DaemonSet](k, raw)
+	case kindOf{"ControllerRevision", "apps"}:
+		return decodeAs[appsv1.ControllerRevision](k, raw)
+	case kindOf{kindConfigMap, ""}:
+		return decodeAs[metav1.PartialObjectMetadata](k, raw)
 	case kindOf{"Job", "batch"}:
 		return decodeAs[batchv1.Job](k, raw)
 	case kindOf{"CronJob", "batch"}:
@@ -135,7 +145,12 @@ func decodeAs[T any, P interface {
 	}
 	// The items of a typed list do not say what they are; every kind here is read as v1.
 	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{Group: k.group, Version: "v1", Kind: k.kind})
-	obj.SetManagedFields(lastWrite(obj.GetManagedFields()))
+	if k.kind == kindConfigMap {
+		obj.SetAnnotations(nil) // kubectl keeps the data that it applied last in one
+	}
+	last := lastWrite(obj.GetManagedFields())
+	extract.KeepWrites(obj)
+	obj.SetManagedFields(append(obj.GetManagedFields(), last...))
 	if obj.GetUID() == "" {
 		// Dumps that were cleaned by hand have none. What is keyed by it must still tell
 		// two objects apart.
@@ -144,8 +159,7 @@ func decodeAs[T any, P interface {
 	return obj, nil
 }
 
-// lastWrite returns what managed fields are read for: when the object was written last. What
-// was written is a third of an object, and asked for by nobody.
+// lastWrite returns what managed fields are read for in every object: when it was written last, by nobody.
 func lastWrite(all []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	var newest *metav1.Time
 	for i := range all {

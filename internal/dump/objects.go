@@ -34,6 +34,9 @@ type Objects struct {
 	named map[nameKey]Object
 	// recorded holds the types, by namespace, of which there ever was an object.
 	recorded map[nameKey]bool
+	// revisions holds the ReplicaSets and ControllerRevisions by the UIDs of what controls them
+	// and of their own.
+	revisions map[types.UID]map[types.UID]Object
 	// gone holds the last state of controllers that were deleted.
 	gone graveyard
 	// latest is the newest time that was seen.
@@ -65,6 +68,8 @@ func NewObjects() *Objects {
 		about:    make(map[types.UID]map[types.UID]*corev1.Event),
 		named:    make(map[nameKey]Object),
 		recorded: make(map[nameKey]bool),
+
+		revisions: make(map[types.UID]map[types.UID]Object),
 	}
 }
 
@@ -94,6 +99,9 @@ func (o *Objects) Put(obj Object) {
 		about[obj.UID] = obj
 	case *appsv1.ReplicaSet:
 		o.putOwner(kindReplicaSet, obj)
+		o.putRevision(obj)
+	case *appsv1.ControllerRevision:
+		o.putRevision(obj)
 	case *batchv1.Job:
 		o.putOwner(kindJob, obj)
 	}
@@ -134,6 +142,7 @@ func (o *Objects) Remove(obj Object) {
 		delete(o.named, key)
 	}
 	o.gone.bury(obj, o.latest)
+	o.removeRevision(obj)
 	if e, ok := obj.(*corev1.Event); ok {
 		about := o.about[e.InvolvedObject.UID]
 		delete(about, e.UID)

@@ -11,12 +11,13 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
-// Kinds of owners. ReplicaSets and Jobs stand between a pod and its workload.
+// Kinds that are treated in a way of their own. ReplicaSets and Jobs stand between a pod and its workload.
 const (
 	kindReplicaSet = "ReplicaSet"
 	kindJob        = "Job"
 	kindPod        = "Pod"
 	kindNode       = "Node"
+	kindConfigMap  = "ConfigMap"
 )
 
 // ownerKey names an object that owns pods and may be owned itself.

@@ -48,14 +48,20 @@ func KeepWrites(o metav1.Object) {
 func keptFields(o metav1.Object, e *metav1.ManagedFieldsEntry) (*metav1.FieldsV1, bool) {
 	switch o.(type) {
 	case *appsv1.Deployment, *appsv1.StatefulSet, *appsv1.DaemonSet:
-		return nil, has(owned(e), "f:spec", "f:template")
+		return fieldsV1(`{"f:spec":{"f:template":{}}}`), has(owned(e), "f:spec", "f:template")
 	case *metav1.PartialObjectMetadata:
 		m := owned(e)
-		return nil, has(m, "f:data") || has(m, "f:binaryData")
+		return fieldsV1(`{"f:data":{}}`), has(m, "f:data") || has(m, "f:binaryData")
 	case *corev1.Pod:
 		return e.FieldsV1, len(edits(e, o.GetCreationTimestamp().Time)) > 0
 	}
 	return nil, false
+}
+
+func fieldsV1(raw string) *metav1.FieldsV1 {
+	f := new(metav1.FieldsV1)
+	f.SetRawString(raw)
+	return f
 }
 
 // owned returns the fields of an entry as a tree of their names.

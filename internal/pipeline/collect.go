@@ -53,6 +53,12 @@ type collector struct {
 	engine *Engine
 	near   *neighbourhood
 	boots  *boots
+	// changes remembers what was read of what changed.
+	changes *changes
+	// watched tells since when a namespace is watched for failures, nil where nothing is known of
+	// that; keepObserved takes what is to be kept of the nodes, nil for nobody.
+	watched      func(namespace string) time.Time
+	keepObserved func([]record.Observation)
 	// now is when what is read is as it is.
 	now func() time.Time
 	// live tells that events may still be on their way.
@@ -62,7 +68,7 @@ type collector struct {
 }
 
 func newCollector(e *Engine, r Readers, now func() time.Time) *collector {
-	return &collector{Readers: r, engine: e, near: new(neighbourhood), boots: new(boots), now: now}
+	return &collector{Readers: r, engine: e, near: new(neighbourhood), boots: new(boots), changes: new(changes), now: now}
 }
 
 // wantsLog tells whether the log tail of a stop is worth reading: of failures and
@@ -114,6 +120,9 @@ func (c *collector) refresh(ctx context.Context, f *Finding) {
 		c.owner(ctx, e, f.Pod)
 	}
 	c.engine.explain(f)
+	if c.changed(ctx, f) {
+		c.engine.explain(f)
+	}
 }
 
 // wantsEvents tells whether the events of the pod could say more than is known of a stop.
@@ -231,7 +240,7 @@ func (c *collector) nodeItself(ctx context.Context, e *evidence.Evidence, name s
 	switch {
 	case err == nil:
 		e.Node = extract.Node(n, events)
-		c.boots.saw(name, n.Status.NodeInfo.BootID, c.now())
+		c.sawNode(n, c.now())
 	case apierrors.IsNotFound(err):
 		e.Node, err = &evidence.Node{Name: name, Gone: true}, nil
 	}
@@ -409,6 +418,7 @@ func carry(old *Finding, f *Finding) {
 	e.AsOf, e.EventsRead, e.Events, e.EventsSince = o.AsOf, o.EventsRead, o.Events, o.EventsSince
 	e.Log, e.Node, e.Owner, e.Scheduling, e.Claims = o.Log, o.Node, o.Owner, o.Scheduling, o.Claims
 	e.Neighbours, e.History = o.Neighbours, o.History
+	e.Changes, e.ChangesRead, e.FailingSince, e.Rollout = o.Changes, o.ChangesRead, o.FailingSince, o.Rollout
 	for _, m := range o.Missing {
 		if m.What != whatPod {
 			miss(e, m.What, m.Why)

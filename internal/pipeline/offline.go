@@ -155,7 +155,7 @@ func (o *Offline) Trouble(_ string, err error) {
 // Node takes a node as the recording shows it.
 func (o *Offline) Node(n *corev1.Node) {
 	o.start()
-	o.collector.boots.saw(n.Name, n.Status.NodeInfo.BootID, o.AsOf())
+	o.collector.sawNode(n, o.AsOf())
 }
 
 // Event implements EventSink: stops whose diagnosis the event changes are emitted again.

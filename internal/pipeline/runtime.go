@@ -150,6 +150,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	r.collector = newCollector(r.engine, o.Readers, o.Now)
 	r.collector.live, r.collector.read = true, o.Meter.Read
+	r.collector.watched, r.collector.keepObserved = r.watchedSince, r.keepObserved
 	r.engine.merge = o.Merge
 	r.ward = newWard(r.engine, detect.NewStalls(o.Cluster))
 	r.ward.count = o.Meter.Stalling
@@ -442,7 +443,7 @@ func (r *Runtime) flush(ctx context.Context) error {
 	done := r.done
 	r.done = nil
 	r.mu.Unlock()
-	if len(done)+len(b.Records)+len(b.Marks)+len(b.Forget)+len(b.Gaps)+len(b.Scopes) == 0 {
+	if len(done)+len(b.Records)+len(b.Marks)+len(b.Forget)+len(b.Gaps)+len(b.Scopes)+len(b.Observed) == 0 {
 		return nil
 	}
 	b.Records = newest(b.Records)
@@ -503,6 +504,7 @@ func (r *Runtime) putBack(b store.Batch, done []string) {
 	p.Marks = append(b.Marks, p.Marks...)
 	p.Forget = append(b.Forget, p.Forget...)
 	p.Gaps = append(b.Gaps, p.Gaps...)
+	p.Observed = append(b.Observed, p.Observed...)
 	for id, e := range b.Evidence {
 		if _, ok := p.Evidence[id]; !ok {
 			p.Evidence[id] = e

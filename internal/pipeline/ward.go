@@ -226,6 +226,12 @@ func (c *collector) stall(ctx context.Context, f *Finding) bool {
 		return false
 	}
 	c.engine.diagnosed(&f.Record, found)
+	if c.changed(ctx, f) {
+		c.engine.hide(e)
+		if found, ok = DiagnoseStall(e); ok {
+			c.engine.diagnosed(&f.Record, found)
+		}
+	}
 	return true
 }
 

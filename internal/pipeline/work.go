@@ -391,8 +391,28 @@ func (r *Runtime) endedUnknown(ctx context.Context, ep *detect.Episode) {
 	r.push(withEnd(rec, ep.End))
 }
 
+// keepObserved stores what was newly seen of nodes with the next batch.
+func (r *Runtime) keepObserved(news []record.Observation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending.Observed = append(r.pending.Observed, news...)
+}
+
+// watchedSince is when a namespace was watched for the first time, by this run or an earlier one.
+func (r *Runtime) watchedSince(namespace string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var since time.Time
+	for name, sc := range r.scopes {
+		if (name == "" || name == namespace) && (since.IsZero() || sc.Since.Before(since)) {
+			since = sc.Since
+		}
+	}
+	return since
+}
+
 // readBoots reads the nodes now and then, to know of a container that ends whether its node was
-// booted meanwhile.
+// booted or changed meanwhile.
 func (r *Runtime) readBoots(ctx context.Context) {
 	if r.opts.Readers.Cluster == nil {
 		return
@@ -404,7 +424,7 @@ func (r *Runtime) readBoots(ctx context.Context) {
 		r.opts.Meter.Read(whatScheduling, err)
 		now := r.opts.Now()
 		for _, n := range nodes {
-			r.collector.boots.saw(n.Name, n.Status.NodeInfo.BootID, now)
+			r.collector.sawNode(n, now)
 		}
 		select {
 		case <-ctx.Done():
