@@ -93,6 +93,7 @@ func Diagnose(e *evidence.Evidence) Finding {
 		a.confidence = record.Likely // nothing to quote, nothing to confirm
 		a.missing = append(a.missing, record.Missing{What: "terminated state", Why: "no state that could be quoted was kept"})
 	}
+	addChanges(e, a)
 	f := Finding{Category: a.category, Diagnosis: a.diagnosis(e), WillRestart: willRestart(e, a.cause)}
 	quoteWords(e, &f.Diagnosis)
 	f.Diagnosis.Next = next(e, &f.Diagnosis)

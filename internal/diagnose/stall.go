@@ -35,6 +35,7 @@ func Stalled(e *evidence.Evidence) (Finding, bool) {
 		a.confidence = record.Likely
 		a.missing = append(a.missing, record.Missing{What: "pod", Why: "what its status said is not in the evidence"})
 	}
+	addChanges(e, a)
 	d := a.diagnosis(e)
 	d.Next = sentences(a.next)
 	return Finding{Category: a.category, Diagnosis: d}, true

@@ -84,7 +84,8 @@ func (t *table[K, V]) put(k K, v V) {
 	t.of[k] = v
 }
 
-// changed collects what was changed before a failure, once, and tells whether it did.
+// changed collects what was changed before a failure, once, and tells whether there is anything
+// that the failure was not diagnosed with.
 func (c *collector) changed(ctx context.Context, f *Finding) bool {
 	e, r := &f.Evidence, &f.Record
 	if c.Cluster == nil || r.Category != record.Failure || e.ChangesRead {
@@ -94,6 +95,7 @@ func (c *collector) changed(ctx context.Context, f *Finding) bool {
 	if of == nil {
 		return false
 	}
+	missed := slices.Clone(e.Missing)
 	ro := c.rollout(ctx, of)
 	c.note(e, whatRevisions, ro.err)
 	e.ChangesRead = ro.err == nil
@@ -128,7 +130,7 @@ func (c *collector) changed(ctx context.Context, f *Finding) bool {
 	slices.SortStableFunc(out, func(a, b record.Change) int { return b.Time.Compare(a.Time) })
 	e.Changes = out[:min(len(out), changesKept)]
 	r.Changes = slices.Clone(e.Changes)
-	return len(e.Changes) > 0 || e.Rollout != nil
+	return len(e.Changes) > 0 || e.Rollout != nil || !slices.Equal(missed, e.Missing)
 }
 
 // passage is where a failure stands in the row of failures that it belongs to.
