@@ -225,6 +225,9 @@ type Stats struct {
 	Stops  int64
 	Stalls int64
 	Issues int64
+	// Ungrouped are those of them that an earlier version stored and that are not counted in
+	// their issues yet: until there are none, issues are incomplete.
+	Ungrouped int64
 	// Missed is how many stops are only counted, summed over every record that was ever
 	// stored: retention does not lower it.
 	Missed int64

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -26,11 +27,13 @@ type writer struct {
 
 // The statements of an append, prepared once: compiling them costs more than running them.
 const (
-	findRecord = `SELECT r.seq, r.doc, l.doc FROM records r LEFT JOIN logs l ON l.record = r.seq WHERE r.id = ?`
+	findRecord = `SELECT r.seq, r.doc, l.doc, r.issue, r.incident FROM records r LEFT JOIN logs l ON l.record = r.seq WHERE r.id = ?`
 	addRecord  = `INSERT INTO records (id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container,
-		workload_kind, workload_name, node, open, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		workload_kind, workload_name, node, open, doc, issue, incident) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	changeRecord = `UPDATE records SET at = ?, kind = ?, category = ?, cause = ?, cluster = ?, namespace = ?, pod = ?, pod_uid = ?,
-		container = ?, workload_kind = ?, workload_name = ?, node = ?, open = ?, doc = ? WHERE seq = ?`
+		container = ?, workload_kind = ?, workload_name = ?, node = ?, open = ?, doc = ?, issue = ?, incident = ? WHERE seq = ?`
+	outlineRecord = `SELECT id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container, workload_kind, workload_name, node, open
+		FROM records WHERE seq = ?`
 	putLog      = `INSERT INTO logs (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
 	putEvidence = `INSERT INTO evidence (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
 	dropChange  = `DELETE FROM changes WHERE record = ?`
@@ -47,10 +50,10 @@ const (
 
 func (w *writer) prepare(ctx context.Context) error {
 	w.stmts = make(map[string]*sql.Stmt)
-	for _, text := range []string{
-		findRecord, addRecord, changeRecord, putLog, putEvidence, dropChange, addChange, addTotals,
-		changeMark, addMark, forgetMarks, putGap, putScope,
-	} {
+	for _, text := range append(groupStatements(),
+		findRecord, addRecord, changeRecord, outlineRecord, putLog, putEvidence, dropChange, addChange, addTotals,
+		changeMark, addMark, forgetMarks, putGap, putScope, lastSeen, observe, observeAgain,
+	) {
 		stmt, err := w.db.PrepareContext(ctx, text)
 		if err != nil {
 			return fmt.Errorf("prepare to write: %w", err)
@@ -88,7 +91,7 @@ func (s *Store) Append(ctx context.Context, b store.Batch) error {
 	if s.writer == nil {
 		return fmt.Errorf("append to store %s: %w", s.path, errReadOnly)
 	}
-	if len(b.Records)+len(b.Marks)+len(b.Forget)+len(b.Gaps)+len(b.Scopes) == 0 {
+	if len(b.Records)+len(b.Marks)+len(b.Forget)+len(b.Gaps)+len(b.Scopes)+len(b.Observed) == 0 {
 		return ctx.Err()
 	}
 	// Encoded before the transaction: it holds the only connection that writes.
@@ -109,7 +112,7 @@ func (s *Store) Append(ctx context.Context, b store.Batch) error {
 		rows = append(rows, encoded)
 	}
 	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
-		a := appender{ctx: ctx, tx: tx, writer: s.writer}
+		a := appender{group: newGroup(ctx, tx, s.writer)}
 		return a.append(b, rows)
 	})
 	return writeError("append to store "+s.path, err)
@@ -137,16 +140,9 @@ func newRow(r record.Record) (row, error) {
 
 // An appender writes one batch in one transaction.
 type appender struct {
-	//nolint:containedctx // It lives as long as the call that the context belongs to.
-	ctx    context.Context
-	tx     *sql.Tx
-	writer *writer
+	*group
 	// What the batch adds to the totals.
 	stops, stalls, missed, marks int64
-}
-
-func (a *appender) exec(text string, args ...any) (sql.Result, error) {
-	return a.tx.StmtContext(a.ctx, a.writer.stmts[text]).ExecContext(a.ctx, args...)
 }
 
 func (a *appender) append(b store.Batch, rows []row) error {
@@ -154,6 +150,9 @@ func (a *appender) append(b store.Batch, rows []row) error {
 		if err := a.record(r); err != nil {
 			return fmt.Errorf("record %s: %w", r.record.ID, err)
 		}
+	}
+	if err := a.flush(); err != nil {
+		return err
 	}
 	for _, m := range b.Marks {
 		if err := a.mark(b.Cluster, m); err != nil {
@@ -182,6 +181,11 @@ func (a *appender) append(b store.Batch, rows []row) error {
 			return fmt.Errorf("scope %q: %w", name, err)
 		}
 	}
+	for _, o := range b.Observed {
+		if err := a.observe(b.Cluster, o); err != nil {
+			return fmt.Errorf("what was observed of %s: %w", o.Object, err)
+		}
+	}
 	if a.stops|a.stalls|a.missed|a.marks == 0 {
 		return nil
 	}
@@ -191,28 +195,39 @@ func (a *appender) append(b store.Batch, rows []row) error {
 	return nil
 }
 
+// A stored row is what of a record refining it begins from.
+type storedRow struct {
+	seq             int64
+	doc, log        []byte
+	issue, incident sql.Null[string]
+}
+
 // record stores one record, and a change where it is new or different.
 func (a *appender) record(next row) error {
-	var seq int64
-	var doc, log []byte
-	err := a.tx.StmtContext(a.ctx, a.writer.stmts[findRecord]).QueryRowContext(a.ctx, next.record.ID).Scan(&seq, &doc, &log)
+	var have storedRow
+	found, err := a.one(findRecord, []any{next.record.ID}, &have.seq, &have.doc, &have.log, &have.issue, &have.incident)
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		seq, err = a.add(next)
-	case err == nil:
-		err = a.refine(seq, doc, log, next)
+	case err != nil:
+	case found:
+		err = a.refine(have, next)
+	default:
+		have.seq, err = a.add(next)
 	}
 	if err != nil || next.evidence == nil {
 		return err
 	}
-	if _, err := a.exec(putEvidence, seq, a.writer.codec.packLog(next.evidence)); err != nil {
+	if _, err := a.exec(putEvidence, have.seq, a.writer.codec.packLog(next.evidence)); err != nil {
 		return fmt.Errorf("its evidence: %w", err)
 	}
 	return nil
 }
 
 func (a *appender) add(next row) (int64, error) {
-	done, err := a.exec(addRecord, append([]any{next.record.ID}, a.columns(next)...)...)
+	place, err := a.post(0, nil, issue.Place{}, &next.record)
+	if err != nil {
+		return 0, err
+	}
+	done, err := a.exec(addRecord, append([]any{next.record.ID}, a.columns(next, place)...)...)
 	if err != nil {
 		return 0, err
 	}
@@ -230,15 +245,28 @@ func (a *appender) add(next row) (int64, error) {
 	return seq, err
 }
 
-// refine replaces the record seq, which is stored as doc and log.
-func (a *appender) refine(seq int64, doc, log []byte, next row) error {
+// post counts a record, of which the row is seq, in its issue.
+func (g *group) post(seq int64, old *record.Record, was issue.Place, next *record.Record) (issue.Place, error) {
+	g.posting = seq
+	defer func() { g.posting = 0 }()
+	place, err := issue.Post(g, old, was, next)
+	if err != nil {
+		return issue.Place{}, fmt.Errorf("count it in its issue: %w", err)
+	}
+	return place, nil
+}
+
+// refine replaces a record that is stored.
+func (a *appender) refine(have storedRow, next row) error {
 	codec := a.writer.codec
-	stored, err := codec.decode(doc, log)
+	stored, err := codec.decode(have.doc, have.log)
 	if err != nil {
 		// What is there is lost in any case; to fail here would hold up this batch, and so
 		// everything after it, for ever.
 		a.writer.logger.WarnContext(a.ctx, "replaced a stored record that cannot be read", "id", next.record.ID, "error", err)
-		stored = record.Record{Kind: next.record.Kind}
+		if stored, err = a.outline(have.seq); err != nil {
+			return err
+		}
 	}
 	old, err := newRow(stored)
 	if err != nil {
@@ -253,26 +281,67 @@ func (a *appender) refine(seq int64, doc, log []byte, next row) error {
 		return nil
 	}
 	if !sameDoc {
-		if _, err := a.exec(changeRecord, append(a.columns(merged), seq)...); err != nil {
+		if err := a.change(have, old, merged); err != nil {
 			return err
 		}
-		a.count(old.record, -1)
-		a.count(merged.record, 1)
 	}
 	if !sameLog {
-		if _, err := a.exec(putLog, seq, codec.packLog(merged.log)); err != nil {
+		if _, err := a.exec(putLog, have.seq, codec.packLog(merged.log)); err != nil {
 			return fmt.Errorf("its log: %w", err)
 		}
 	}
 	// The new number is above what any consumer has acknowledged, so that it comes again.
-	if _, err := a.exec(dropChange, seq); err != nil {
+	if _, err := a.exec(dropChange, have.seq); err != nil {
 		return err
 	}
-	_, err = a.exec(addChange, seq)
+	_, err = a.exec(addChange, have.seq)
 	return err
 }
 
-func (a *appender) columns(r row) []any {
+func (a *appender) change(have storedRow, old, merged row) error {
+	counted := &old.record
+	if !have.issue.Valid {
+		counted = nil // by a version that had no issues
+	}
+	place, err := a.post(have.seq, counted, issue.Place{Issue: have.issue.V, Incident: have.incident.V}, &merged.record)
+	if err != nil {
+		return err
+	}
+	if _, err := a.exec(changeRecord, append(a.columns(merged, place), have.seq)...); err != nil {
+		return err
+	}
+	a.count(old.record, -1)
+	a.count(merged.record, 1)
+	return nil
+}
+
+// outline is what the columns tell of a record whose document cannot be read: as what it
+// was counted.
+func (a *appender) outline(seq int64) (record.Record, error) {
+	var r record.Record
+	var w record.Workload
+	var at int64
+	var open bool
+	_, err := a.one(outlineRecord, []any{seq}, &r.ID, &at, &r.Kind, &r.Category, &r.Diagnosis.Cause,
+		&r.Cluster, &r.Namespace, &r.Pod, &r.PodUID, &r.Container, &w.Kind, &w.Name, &r.Node, &open)
+	if err != nil {
+		return record.Record{}, err
+	}
+	if w != (record.Workload{}) {
+		r.Workload = &w
+	}
+	if r.Kind != record.KindStall {
+		r.Stop = &record.Stop{FinishedAt: fromNanos(at)}
+		return r, nil
+	}
+	r.Stall = &record.Stall{Begin: fromNanos(at)}
+	if !open {
+		r.End = r.Begin
+	}
+	return r, nil
+}
+
+func (a *appender) columns(r row, place issue.Place) []any {
 	var w record.Workload
 	if r.record.Workload != nil {
 		w = *r.record.Workload
@@ -282,8 +351,12 @@ func (a *appender) columns(r row) []any {
 		nanos(r.record.When()), string(r.record.Kind), string(r.record.Category), r.record.Diagnosis.Cause,
 		r.record.Cluster, r.record.Namespace, r.record.Pod, r.record.PodUID, r.record.Container,
 		w.Kind, w.Name, r.record.Node, open, a.writer.codec.packRecord(r.doc),
+		place.Issue, optional(place.Incident),
 	}
 }
+
+// optional is NULL for an empty text, which keeps it out of an index.
+func optional(s string) sql.Null[string] { return sql.Null[string]{V: s, Valid: s != ""} }
 
 func (a *appender) count(r record.Record, by int64) {
 	if r.Kind == record.KindStall {

@@ -54,6 +54,7 @@ func checkFile(path string) (int64, error) {
 // A querier is a pool of connections or one of them.
 type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
 // checkContent refuses a library that can damage files, the file of another program, a

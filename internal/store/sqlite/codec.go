@@ -9,6 +9,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -69,9 +70,9 @@ func newCodec() (*codec, error) {
 
 func (c *codec) close() { c.dec.Close() }
 
-// marshalRecord returns the JSON of r without its log. Equal records have equal bytes.
+// marshalRecord returns the JSON of r without its log and its issue. Equal records have equal bytes.
 func marshalRecord(r record.Record) ([]byte, error) {
-	r.Log = nil
+	r.Log, r.Issue = nil, nil
 	return marshal(r)
 }
 
@@ -89,6 +90,9 @@ func marshal(v any) ([]byte, error) {
 func (c *codec) packRecord(doc []byte) []byte { return c.enc.EncodeAll(doc, nil) }
 
 func (c *codec) packLog(doc []byte) []byte { return c.plain.EncodeAll(doc, nil) }
+
+// packGroup packs an issue or an incident.
+func (c *codec) packGroup(doc []byte) []byte { return c.plain.EncodeAll(doc, nil) }
 
 func (c *codec) unpack(b []byte) ([]byte, error) { return c.dec.DecodeAll(b, nil) }
 
@@ -113,6 +117,22 @@ func (c *codec) log(packed []byte) (*record.Log, error) {
 		return nil, fmt.Errorf("read a stored log: %w", err)
 	}
 	return l, nil
+}
+
+func (c *codec) issue(packed []byte) (issue.Issue, error) {
+	var i issue.Issue
+	if err := c.into(packed, &i); err != nil {
+		return issue.Issue{}, fmt.Errorf("read a stored issue: %w", err)
+	}
+	return i, nil
+}
+
+func (c *codec) incident(packed []byte) (issue.Incident, error) {
+	var i issue.Incident
+	if err := c.into(packed, &i); err != nil {
+		return issue.Incident{}, fmt.Errorf("read a stored incident: %w", err)
+	}
+	return i, nil
 }
 
 // decode returns a stored record with its log, which is nil where there is none.

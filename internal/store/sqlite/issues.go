@@ -2,40 +2,265 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
-	"time"
+	"fmt"
+	"strings"
 
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
-var errTODO = errors.New("not written yet")
-
 // Issues implements store.Reader.
-func (s *Store) Issues(context.Context, store.IssueQuery) ([]issue.Issue, string, error) {
-	return nil, "", errTODO
+func (s *Store) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, string, error) {
+	attempt := "list the issues of store " + s.path
+	if q.Limit <= 0 {
+		q.Limit = store.DefaultLimit
+	}
+	after, err := parseCursor(q.Cursor)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", attempt, err)
+	}
+	text, args := issuesStatement(q, after, q.Limit+1)
+	rows, err := s.reader.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, "", readError(attempt, err)
+	}
+	defer rows.Close()
+	var issues []issue.Issue
+	var last position
+	for rows.Next() {
+		if len(issues) == q.Limit {
+			return issues, last.cursor(), nil
+		}
+		var doc []byte
+		if err := rows.Scan(&last.seq, &last.at, &doc); err != nil {
+			return nil, "", readError(attempt, err)
+		}
+		i, err := s.codec.issue(doc)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: %w", attempt, err)
+		}
+		issues = append(issues, i)
+	}
+	return issues, "", readError(attempt, rows.Err())
 }
+
+// issuesStatement returns the SQL of a page of issues.
+func issuesStatement(q store.IssueQuery, after position, limit int) (string, []any) {
+	if q.Since.IsZero() {
+		return issuesOf(q, "", after, limit)
+	}
+	// Those with a stall that lasts were all seen before the others: each part is in order.
+	since := nanos(q.Since)
+	text, args := issuesOf(q, "at >= ?", after, limit, since)
+	openText, openArgs := issuesOf(q, "open > 0 AND at < ?", after, limit, since)
+	return fmt.Sprintf("SELECT * FROM (%s) UNION ALL SELECT * FROM (%s) ORDER BY at DESC, seq DESC LIMIT %d", text, openText, limit),
+		append(args, openArgs...)
+}
+
+func issuesOf(q store.IssueQuery, term string, after position, limit int, args ...any) (string, []any) {
+	w := new(where)
+	index := "issues_time"
+	switch {
+	case q.Node != "":
+		// Few of all were seen on one node, and these are sorted.
+		w.add("seq IN (SELECT issue FROM issue_nodes WHERE node = ?)", q.Node)
+		index = ""
+	case q.Workload != nil:
+		index = "issues_workload"
+	case strings.HasPrefix(term, "open"):
+		index = "issues_open"
+	case len(q.Namespaces) == 1:
+		index = "issues_namespace"
+	}
+	if q.Workload != nil {
+		w.add("workload_name = ? AND workload_kind = ?", q.Workload.Name, q.Workload.Kind)
+	}
+	oneOf(w, "namespace", q.Namespaces)
+	w.equal("cluster", q.Cluster)
+	w.equal("container", q.Container)
+	w.equal("kind", string(q.Kind))
+	oneOf(w, "category", q.Categories)
+	oneOf(w, "cause", q.Causes)
+	oneOf(w, "status", q.Statuses)
+	if term != "" {
+		w.add(term, args...)
+	}
+	w.add("(at, seq) < (?, ?)", after.at, after.seq)
+	return w.page("issues", index, limit), w.args
+}
+
+// The ID, or the alias, of an issue.
+const issueStatement = `
+	SELECT doc FROM issues WHERE id = ?
+	UNION ALL SELECT i.doc FROM issue_aliases a JOIN issues i ON i.seq = a.issue WHERE a.alias = ?
+	LIMIT 1`
 
 // Issue implements store.Reader.
-func (s *Store) Issue(context.Context, string) (issue.Issue, error) { return issue.Issue{}, errTODO }
-
-// Incidents implements store.Reader.
-func (s *Store) Incidents(context.Context, store.IncidentQuery) ([]issue.Incident, error) {
-	return nil, errTODO
+func (s *Store) Issue(ctx context.Context, id string) (issue.Issue, error) {
+	attempt := fmt.Sprintf("get issue %q of store %s", id, s.path)
+	id = canonical(issuePrefix, id)
+	var doc []byte
+	err := s.reader.QueryRowContext(ctx, issueStatement, id, id).Scan(&doc)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return issue.Issue{}, readError(attempt, err)
+	}
+	i, err := s.codec.issue(doc)
+	if err != nil {
+		return issue.Issue{}, fmt.Errorf("%s: %w", attempt, err)
+	}
+	return i, nil
 }
 
-// Incident implements store.Reader.
-func (s *Store) Incident(context.Context, string) (issue.Incident, error) {
-	return issue.Incident{}, errTODO
-}
+const (
+	issuePrefix    = "WR-"
+	incidentPrefix = "WI-"
+)
 
-// Observations implements store.Reader.
-func (s *Store) Observations(context.Context, string, string, time.Time) ([]record.Observation, error) {
-	return nil, errTODO
+// canonical returns an ID as it is stored, of one as somebody typed it.
+func canonical(prefix, id string) string {
+	return prefix + strings.TrimPrefix(strings.ToUpper(id), prefix)
 }
 
 // Amend implements store.Writer.
-func (s *Store) Amend(context.Context, string, issue.Action) (issue.Issue, error) {
-	return issue.Issue{}, errTODO
+func (s *Store) Amend(ctx context.Context, id string, action issue.Action) (issue.Issue, error) {
+	attempt := fmt.Sprintf("change issue %q of store %s", id, s.path)
+	if s.writer == nil {
+		return issue.Issue{}, fmt.Errorf("%s: %w", attempt, errReadOnly)
+	}
+	var out issue.Issue
+	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
+		g := newGroup(ctx, tx, s.writer)
+		i, err := g.ByID(canonical(issuePrefix, id))
+		if err != nil {
+			return err
+		}
+		if i == nil {
+			return store.ErrNotFound
+		}
+		if err := i.Amend(action); err != nil {
+			return err
+		}
+		if err := g.Put(i); err != nil {
+			return err
+		}
+		out = *i
+		return g.flush()
+	})
+	if err != nil {
+		return issue.Issue{}, writeError(attempt, err)
+	}
+	return out, nil
+}
+
+// refer fills in the issues of records. places are theirs, in the same order.
+func (s *Store) refer(ctx context.Context, db querier, records []record.Record, places []place) error {
+	shown, err := s.shown(ctx, db, places)
+	if err != nil {
+		return err
+	}
+	refs := make(map[string]record.IssueRef)
+	now := s.now()
+	err = each(ctx, db, "SELECT doc FROM issues WHERE id IN ", places, func(p place) string { return p.issue.V }, func(scan func(...any) error) error {
+		var doc []byte
+		if err := scan(&doc); err != nil {
+			return err
+		}
+		i, err := s.codec.issue(doc)
+		if err != nil {
+			return err
+		}
+		ref := record.IssueRef{ID: i.ID, Count: i.Count, Pods: len(i.Pods.Values)}
+		ref.State = string(i.At(now))
+		refs[i.ID] = ref
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the issues of records: %w", err)
+	}
+	for n, p := range places {
+		ref, ok := refs[p.issue.V]
+		if !ok {
+			continue
+		}
+		if shown[p.incident.V] {
+			ref.Incident = p.incident.V
+		}
+		records[n].Issue = &ref
+	}
+	return nil
+}
+
+// shown tells which of the incidents have enough members to be told of.
+func (s *Store) shown(ctx context.Context, db querier, places []place) (map[string]bool, error) {
+	out := make(map[string]bool)
+	err := each(ctx, db, "SELECT id FROM incidents WHERE shown = 1 AND id IN ", places, func(p place) string { return p.incident.V }, func(scan func(...any) error) error {
+		var id string
+		if err := scan(&id); err != nil {
+			return err
+		}
+		out[id] = true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the incidents of records: %w", err)
+	}
+	return out, nil
+}
+
+// A place is where the row of a record says that it belongs.
+type place struct{ issue, incident sql.Null[string] }
+
+// idsAtOnce is how many IDs one statement asks for.
+const idsAtOnce = 500
+
+// each asks for the rows of the IDs that places have, each once.
+func each(ctx context.Context, db querier, text string, places []place, of func(place) string, row func(scan func(...any) error) error) error {
+	seen := make(map[string]bool)
+	var ids []any
+	for n, p := range places {
+		if id := of(p); id != "" && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+		if len(ids) < idsAtOnce && n < len(places)-1 || len(ids) == 0 {
+			continue
+		}
+		if err := query(ctx, db, text+"(?"+strings.Repeat(", ?", len(ids)-1)+")", ids, row); err != nil {
+			return err
+		}
+		ids = nil
+	}
+	return nil
+}
+
+func query(ctx context.Context, db querier, text string, args []any, row func(scan func(...any) error) error) error {
+	rows, err := db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// view runs f in one transaction that reads, so that all that it sees is of one moment.
+func (s *Store) view(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := s.reader.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	err = f(tx)
+	// Nothing was written; to end it cannot lose anything.
+	_ = tx.Rollback()
+	return err
 }

@@ -27,28 +27,34 @@ func (s *Store) List(ctx context.Context, q store.Query) ([]record.Record, strin
 	}
 	// One more than a page tells whether there is a next one.
 	text, args := listStatement(q, after, q.Limit+1)
-	rows, err := s.reader.QueryContext(ctx, text, args...)
+	var records []record.Record
+	next := ""
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		var places []place
+		var last position
+		err := query(ctx, tx, text, args, func(scan func(...any) error) error {
+			if len(records) == q.Limit {
+				next = last.cursor()
+				return nil
+			}
+			var doc []byte
+			var p place
+			if err := scan(&last.seq, &last.at, &doc, &p.issue, &p.incident); err != nil {
+				return err
+			}
+			r, err := s.codec.record(doc)
+			records, places = append(records, r), append(places, p)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return s.refer(ctx, tx, records, places)
+	})
 	if err != nil {
 		return nil, "", readError(attempt, err)
 	}
-	defer rows.Close()
-	var records []record.Record
-	var last position
-	for rows.Next() {
-		if len(records) == q.Limit {
-			return records, last.cursor(), nil
-		}
-		var doc []byte
-		if err := rows.Scan(&last.seq, &last.at, &doc); err != nil {
-			return nil, "", readError(attempt, err)
-		}
-		r, err := s.codec.record(doc)
-		if err != nil {
-			return nil, "", fmt.Errorf("%s: %w", attempt, err)
-		}
-		records = append(records, r)
-	}
-	return records, "", readError(attempt, rows.Err())
+	return records, next, nil
 }
 
 // A position is a place in the order of lists: by time, then by row.
@@ -84,6 +90,10 @@ func listStatement(q store.Query, after position, limit int) (string, []any) {
 	namespaces := slices.Compact(slices.Sorted(slices.Values(q.Namespaces)))
 	index := ""
 	switch {
+	case q.Issue != "":
+		index = "records_issue"
+	case q.Incident != "":
+		index = "records_incident"
 	case q.PodUID != "":
 		index = "records_pod_uid"
 	case q.Pod != "":
@@ -101,14 +111,14 @@ func listStatement(q store.Query, after position, limit int) (string, []any) {
 	}
 	if index != "records_namespace" || len(namespaces) == 1 {
 		c := conditions(q, namespaces, after)
-		return c.page(index, limit), c.args
+		return c.page("records", index, limit), c.args
 	}
 	// One index read cannot give two namespaces in the order of time.
 	var parts []string
 	var args []any
 	for _, n := range namespaces {
 		c := conditions(q, []string{n}, after)
-		parts = append(parts, "SELECT * FROM ("+c.page(index, limit)+")")
+		parts = append(parts, "SELECT * FROM ("+c.page("records", index, limit)+")")
 		args = append(args, c.args...)
 	}
 	return strings.Join(parts, " UNION ALL ") + fmt.Sprintf(" ORDER BY at DESC, seq DESC LIMIT %d", limit), args
@@ -130,9 +140,17 @@ func (w *where) equal(column, value string) {
 	}
 }
 
-func (w *where) page(index string, limit int) string {
-	return fmt.Sprintf("SELECT seq, at, doc FROM records INDEXED BY %s WHERE %s ORDER BY at DESC, seq DESC LIMIT %d",
-		index, strings.Join(w.terms, " AND "), limit)
+// page returns the statement of a page of a table, read from the given index if there is one.
+func (w *where) page(table, index string, limit int) string {
+	columns := "seq, at, doc"
+	if table == "records" {
+		columns += ", issue, incident"
+	}
+	if index != "" {
+		index = "INDEXED BY " + index
+	}
+	return fmt.Sprintf("SELECT %s FROM %s %s WHERE %s ORDER BY at DESC, seq DESC LIMIT %d",
+		columns, table, index, strings.Join(w.terms, " AND "), limit)
 }
 
 func oneOf[T ~string](w *where, column string, values []T) {
@@ -148,6 +166,13 @@ func oneOf[T ~string](w *where, column string, values []T) {
 
 func conditions(q store.Query, namespaces []string, after position) *where {
 	w := new(where)
+	if q.Issue != "" {
+		id := canonical(issuePrefix, q.Issue)
+		w.add("issue = coalesce((SELECT i.id FROM issue_aliases a JOIN issues i ON i.seq = a.issue WHERE a.alias = ?), ?)", id, id)
+	}
+	if q.Incident != "" {
+		w.add("incident = ?", canonical(incidentPrefix, q.Incident))
+	}
 	w.equal("pod_uid", q.PodUID)
 	w.equal("pod", q.Pod)
 	if q.Workload != nil {
@@ -200,7 +225,7 @@ func (s *Store) Evidence(ctx context.Context, id string) (evidence.Evidence, err
 }
 
 const getStatement = `
-	SELECT r.id, r.doc, l.doc FROM records r LEFT JOIN logs l ON l.record = r.seq
+	SELECT r.id, r.doc, l.doc, r.issue, r.incident FROM records r LEFT JOIN logs l ON l.record = r.seq
 	WHERE r.id >= ? AND r.id < ? ORDER BY r.id LIMIT 2`
 
 // Get implements store.Reader.
@@ -219,34 +244,42 @@ func (s *Store) get(ctx context.Context, id string) (record.Record, error) {
 	if len(id) < store.MinPrefix {
 		upper = id + "\x00"
 	}
-	rows, err := s.reader.QueryContext(ctx, getStatement, id, upper)
-	if err != nil {
-		return record.Record{}, err
-	}
-	defer rows.Close()
 	var found []string
-	var doc, log []byte
-	for rows.Next() {
-		var d, l []byte
-		var name string
-		if err := rows.Scan(&name, &d, &l); err != nil {
-			return record.Record{}, err
+	var r record.Record
+	err := s.view(ctx, func(tx *sql.Tx) error {
+		var doc, log []byte
+		var p place
+		err := query(ctx, tx, getStatement, []any{id, upper}, func(scan func(...any) error) error {
+			var name string
+			if len(found) > 0 {
+				var d, l []byte
+				var other place
+				err := scan(&name, &d, &l, &other.issue, &other.incident)
+				found = append(found, name)
+				return err
+			}
+			err := scan(&name, &doc, &log, &p.issue, &p.incident)
+			found = append(found, name)
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		if len(found) == 0 {
-			doc, log = d, l
+		switch {
+		case len(found) == 0 && len(id) < store.MinPrefix:
+			return fmt.Errorf("%w; at least %d characters of an ID are needed", store.ErrNotFound, store.MinPrefix)
+		case len(found) == 0:
+			return store.ErrNotFound
+		case len(found) == 2 && found[0] != id:
+			return fmt.Errorf("%w: it fits %s, %s and perhaps more", store.ErrAmbiguous, found[0], found[1])
 		}
-		found = append(found, name)
-	}
-	if err := rows.Err(); err != nil {
-		return record.Record{}, err
-	}
-	switch {
-	case len(found) == 0 && len(id) < store.MinPrefix:
-		return record.Record{}, fmt.Errorf("%w; at least %d characters of an ID are needed", store.ErrNotFound, store.MinPrefix)
-	case len(found) == 0:
-		return record.Record{}, store.ErrNotFound
-	case len(found) == 2 && found[0] != id:
-		return record.Record{}, fmt.Errorf("%w: it fits %s, %s and perhaps more", store.ErrAmbiguous, found[0], found[1])
-	}
-	return s.codec.decode(doc, log)
+		if r, err = s.codec.decode(doc, log); err != nil {
+			return err
+		}
+		one := []record.Record{r}
+		err = s.refer(ctx, tx, one, []place{p})
+		r = one[0]
+		return err
+	})
+	return r, err
 }

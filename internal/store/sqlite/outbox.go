@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
 // The join is crossed so that SQLite begins with the changes.
 const changesStatement = `
-	SELECT c.seq, r.doc, l.doc
+	SELECT c.seq, r.doc, l.doc, r.issue, r.incident
 	FROM changes c CROSS JOIN records r ON r.seq = c.record LEFT JOIN logs l ON l.record = c.record
 	WHERE c.seq > coalesce((SELECT seq FROM consumers WHERE name = ?), 0)
 	ORDER BY c.seq LIMIT ?`
@@ -21,24 +22,36 @@ func (s *Store) Changes(ctx context.Context, consumer string, limit int) ([]stor
 	if limit <= 0 {
 		limit = store.DefaultLimit
 	}
-	rows, err := s.reader.QueryContext(ctx, changesStatement, consumer, limit)
+	var changes []store.Change
+	err := s.view(ctx, func(tx *sql.Tx) error {
+		var records []record.Record
+		var places []place
+		err := query(ctx, tx, changesStatement, []any{consumer, limit}, func(scan func(...any) error) error {
+			var c store.Change
+			var doc, log []byte
+			var p place
+			if err := scan(&c.Seq, &doc, &log, &p.issue, &p.incident); err != nil {
+				return err
+			}
+			r, err := s.codec.decode(doc, log)
+			changes, records, places = append(changes, c), append(records, r), append(places, p)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := s.refer(ctx, tx, records, places); err != nil {
+			return err
+		}
+		for n := range changes {
+			changes[n].Record = records[n]
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, readError(attempt, err)
 	}
-	defer rows.Close()
-	var changes []store.Change
-	for rows.Next() {
-		var c store.Change
-		var doc, log []byte
-		if err := rows.Scan(&c.Seq, &doc, &log); err != nil {
-			return nil, readError(attempt, err)
-		}
-		if c.Record, err = s.codec.decode(doc, log); err != nil {
-			return nil, fmt.Errorf("%s: %w", attempt, err)
-		}
-		changes = append(changes, c)
-	}
-	return changes, readError(attempt, rows.Err())
+	return changes, nil
 }
 
 // Acknowledge implements store.Writer.

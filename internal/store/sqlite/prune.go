@@ -38,6 +38,11 @@ func (p *pruner) prune(ctx context.Context, r store.Retention) error {
 			return err
 		}
 	}
+	if r.PerIssue > 0 {
+		if err := p.byIssue(ctx, r.PerIssue); err != nil {
+			return err
+		}
+	}
 	if r.MaxBytes > 0 {
 		if err := p.bySize(ctx, r.MaxBytes); err != nil {
 			return err
@@ -51,7 +56,7 @@ func (p *pruner) prune(ctx context.Context, r store.Retention) error {
 
 func (p *pruner) byAge(ctx context.Context, before int64) error {
 	for {
-		n, err := p.oldest(ctx, before-1, pruneStep)
+		n, err := p.remove(ctx, oldestEnded, before-1, pruneStep)
 		if err != nil {
 			return err
 		}
@@ -59,14 +64,46 @@ func (p *pruner) byAge(ctx context.Context, before int64) error {
 			break
 		}
 	}
+	if err := p.groups(ctx, before); err != nil {
+		return err
+	}
 	return p.db.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, dropObservations, sql.Named("before", before)); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM gaps WHERE to_at <> 0 AND to_at < ?", before)
 		return err
 	})
 }
 
+// byIssue asks only the issues that had more records than the bound, stored or not.
+func (p *pruner) byIssue(ctx context.Context, bound int) error {
+	var ids []string
+	err := query(ctx, p.db.db, "SELECT id FROM issues WHERE total > ?", []any{bound}, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("find the issues with many records: %w", err)
+	}
+	for _, id := range ids {
+		for {
+			n, err := p.remove(ctx, oldestOfIssue, id, id, bound, pruneStep)
+			if err != nil {
+				return err
+			}
+			if n < pruneStep {
+				break
+			}
+		}
+	}
+	return nil
+}
+
 func (p *pruner) bySize(ctx context.Context, maxBytes int64) error {
-	for {
+	for which := oldestEnded; ; {
 		var bytes, records int64
 		err := p.db.db.QueryRowContext(ctx, "SELECT "+contentBytes+", stops + stalls FROM totals").Scan(&bytes, &records)
 		if err != nil {
@@ -78,41 +115,63 @@ func (p *pruner) bySize(ctx context.Context, maxBytes int64) error {
 		// About half of what has to go, so that the last steps are small and little more is
 		// removed than must be. A page only becomes free when its last row goes.
 		step := max(1, min(pruneStep, (bytes-maxBytes)*records/bytes/2))
-		n, err := p.oldest(ctx, maxNanos, step)
+		n, err := p.remove(ctx, which, maxNanos, step)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if n == 0 && which == oldestOfAll {
 			return nil
+		}
+		if n < step {
+			which = oldestOfAll
+		}
+		// What is older than every record that is left goes with the records.
+		var before int64
+		if err := p.db.db.QueryRowContext(ctx, "SELECT coalesce(min(at), ?) FROM records", maxNanos).Scan(&before); err != nil {
+			return fmt.Errorf("find the oldest record: %w", err)
+		}
+		if err := p.groups(ctx, before); err != nil {
+			return err
 		}
 	}
 }
 
-// oldest removes up to limit records of up to the given time, with their logs and
-// changes, which the foreign keys remove.
-func (p *pruner) oldest(ctx context.Context, until, limit int64) (int64, error) {
+// Which records to remove. A stall that lasts is no history yet.
+const (
+	oldestEnded   = `SELECT seq FROM records INDEXED BY records_time WHERE at <= ? AND open = 0 ORDER BY at, seq LIMIT ?`
+	oldestOfAll   = `SELECT seq FROM records INDEXED BY records_time WHERE at <= ? ORDER BY at, seq LIMIT ?`
+	oldestOfIssue = `
+		SELECT seq FROM records INDEXED BY records_issue
+		WHERE issue = ? AND open = 0 AND (at, seq) <=
+			(SELECT at, seq FROM records INDEXED BY records_issue WHERE issue = ? ORDER BY at DESC, seq DESC LIMIT 1 OFFSET ?)
+		ORDER BY at, seq LIMIT ?`
+)
+
+// remove removes the records that a statement selects, with their logs and changes, which
+// the foreign keys remove. Their issues keep counting them.
+func (p *pruner) remove(ctx context.Context, which string, args ...any) (int64, error) {
 	var stops, stalls int64
 	err := p.db.transact(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `
-			DELETE FROM records WHERE seq IN
-				(SELECT seq FROM records INDEXED BY records_time WHERE at <= ? ORDER BY at, seq LIMIT ?)
-			RETURNING kind`, until, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
+		lasting := make(map[string]int64)
+		err := query(ctx, tx, "DELETE FROM records WHERE seq IN ("+which+") RETURNING kind, open, coalesce(issue, '')", args, func(scan func(...any) error) error {
 			var kind record.Kind
-			if err := rows.Scan(&kind); err != nil {
-				return err
-			}
+			var open bool
+			var id string
+			err := scan(&kind, &open, &id)
 			if kind == record.KindStall {
 				stalls++
 			} else {
 				stops++
 			}
+			if open && id != "" {
+				lasting[id]++
+			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		if err := rows.Err(); err != nil {
+		if err := newGroup(ctx, tx, p.db).release(lasting); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE totals SET stops = stops - ?, stalls = stalls - ?, pruned = pruned + ?", stops, stalls, stops+stalls)
@@ -123,6 +182,49 @@ func (p *pruner) oldest(ctx context.Context, until, limit int64) (int64, error) 
 	}
 	p.removed += int(stops + stalls)
 	return stops + stalls, nil
+}
+
+const (
+	// What a person said of an issue outlives its records.
+	dropIssues = `
+		DELETE FROM issues WHERE seq IN (
+			SELECT seq FROM issues INDEXED BY issues_time
+			WHERE at < ? AND open = 0 AND status NOT IN ('muted', 'archived')
+				AND NOT EXISTS (SELECT 1 FROM records INDEXED BY records_issue WHERE issue = issues.id)
+			ORDER BY at, seq LIMIT ?)`
+	dropIncidents = `
+		DELETE FROM incidents WHERE seq IN (SELECT seq FROM incidents WHERE at < ? ORDER BY at, seq LIMIT ?)`
+	// What was seen to be so at the bound stays, unless it was not seen for as long.
+	dropObservations = `
+		DELETE FROM observations AS o WHERE at < @before AND (
+			EXISTS (SELECT 1 FROM observations n
+				WHERE n.cluster = o.cluster AND n.object = o.object AND n.field = o.field AND n.at > o.at AND n.at <= @before)
+			OR seen_at < @before AND NOT EXISTS (SELECT 1 FROM observations n
+				WHERE n.cluster = o.cluster AND n.object = o.object AND n.field = o.field AND n.at > o.at))`
+)
+
+// groups removes issues and incidents that were last seen before a time and have no records.
+func (p *pruner) groups(ctx context.Context, before int64) error {
+	for _, text := range []string{dropIssues, dropIncidents} {
+		for {
+			var n int64
+			err := p.db.transact(ctx, func(tx *sql.Tx) error {
+				done, err := tx.ExecContext(ctx, text, before, pruneStep)
+				if err != nil {
+					return err
+				}
+				n, err = done.RowsAffected()
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("remove old issues and incidents: %w", err)
+			}
+			if n < pruneStep {
+				break
+			}
+		}
+	}
+	return nil
 }
 
 // changes forgets what every known consumer has acknowledged. While none is known, all

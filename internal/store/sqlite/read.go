@@ -123,10 +123,12 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	var oldest, newest int64
 	err := s.reader.QueryRowContext(ctx, `
 		SELECT stops, stalls, missed, pruned, marks, `+contentBytes+`,
+		       (SELECT count(*) FROM issues),
+		       (SELECT count(*) FROM records INDEXED BY records_issue WHERE issue IS NULL),
 		       coalesce((SELECT min(at) FROM records INDEXED BY records_time WHERE at > 0), 0),
 		       coalesce((SELECT max(at) FROM records INDEXED BY records_time WHERE at > 0), 0)
 		FROM totals`,
-	).Scan(&out.Stops, &out.Stalls, &out.Missed, &out.Pruned, &out.Marks, &out.Bytes, &oldest, &newest)
+	).Scan(&out.Stops, &out.Stalls, &out.Missed, &out.Pruned, &out.Marks, &out.Bytes, &out.Issues, &out.Ungrouped, &oldest, &newest)
 	if err != nil {
 		return store.Stats{}, readError("read the totals of store "+s.path, err)
 	}

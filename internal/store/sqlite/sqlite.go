@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -32,14 +33,19 @@ type Options struct {
 	ReadOnly bool
 	// Logger is told what happens to the file as a whole, such as a migration; nil for nobody.
 	Logger *slog.Logger
+	// Now is the clock by which the issue of a record that is read has a state; nil for time.Now.
+	Now func() time.Time
 }
 
 // Store is an open history. It implements store.Store.
 type Store struct {
 	path   string
 	codec  *codec
+	now    func() time.Time
 	reader *sql.DB
 	writer *writer
+	// stopGrouping ends what counts the records of an earlier version, where it still does.
+	stopGrouping func()
 }
 
 var _ store.Store = (*Store)(nil)
@@ -74,6 +80,9 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	path, err := filepath.Abs(o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("make the path absolute: %w", err)
@@ -87,7 +96,7 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path}
+	s := &Store{path: path, now: o.Now}
 	if s.codec, err = newCodec(); err != nil {
 		return nil, err
 	}
@@ -157,7 +166,7 @@ func (s *Store) openReadWrite(ctx context.Context, size int64, logger *slog.Logg
 	}
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
-	return nil
+	return s.group(ctx)
 }
 
 // checkBefore checks a file that will be written, through a connection that cannot: to
@@ -179,6 +188,9 @@ func checkBefore(ctx context.Context, path string, size int64) error {
 // Close waits for calls that are under way, and closes the file.
 func (s *Store) Close() error {
 	var err error
+	if s.stopGrouping != nil {
+		s.stopGrouping()
+	}
 	// The writer goes last: the last connection that may write moves the write-ahead log
 	// into the file and removes it.
 	if s.reader != nil {

@@ -1,0 +1,130 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/issue"
+)
+
+const (
+	// groupStep is how many records of an earlier version one transaction counts in their
+	// issues: an append may have to wait for it.
+	groupStep = 200
+	// groupAtStart is how many of them are counted before the store is open, a second or two of
+	// work; the others are counted beside what else goes on.
+	groupAtStart = 10_000
+	// groupRetry is how long after an error, such as of a full disk, it goes on.
+	groupRetry = 10 * time.Second
+)
+
+// group counts the records that a version without issues stored, the oldest first, as if
+// this one had stored them. Each step is a transaction, and what is left is read from the
+// records, so that it goes on where a kill ended it.
+func (s *Store) group(ctx context.Context) error {
+	for range groupAtStart / groupStep {
+		n, err := s.groupSome(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	s.stopGrouping = func() {
+		cancel()
+		<-done
+	}
+	go func() {
+		defer close(done)
+		s.groupRest(ctx)
+	}()
+	return nil
+}
+
+func (s *Store) groupRest(ctx context.Context) {
+	began, total := time.Now(), groupAtStart
+	for {
+		n, err := s.groupSome(ctx)
+		total += n
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.writer.logger.WarnContext(ctx, "cannot count the records of an earlier version in their issues at the moment", "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(groupRetry):
+			}
+		case n == 0:
+			s.writer.logger.InfoContext(ctx, "counted the records of an earlier version in their issues", "records", total, "took", time.Since(began))
+			return
+		}
+	}
+}
+
+const ungrouped = `SELECT seq, doc FROM records INDEXED BY records_issue WHERE issue IS NULL ORDER BY at, seq LIMIT ?`
+
+func (s *Store) groupSome(ctx context.Context) (int, error) {
+	type left struct {
+		seq int64
+		doc []byte
+	}
+	var some []left
+	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
+		err := query(ctx, tx, ungrouped, []any{groupStep}, func(scan func(...any) error) error {
+			var l left
+			err := scan(&l.seq, &l.doc)
+			some = append(some, l)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		g := newGroup(ctx, tx, s.writer)
+		for _, l := range some {
+			if err := g.place(l.seq, l.doc); err != nil {
+				return err
+			}
+		}
+		return g.flush()
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count stored records in their issues: %w", err)
+	}
+	return len(some), nil
+}
+
+func (g *group) place(seq int64, doc []byte) error {
+	var at issue.Place
+	r, err := g.writer.codec.record(doc)
+	if err != nil {
+		// It belongs nowhere until its stop is seen again.
+		g.writer.logger.WarnContext(g.ctx, "a stored record cannot be counted in an issue", "error", err)
+	} else if at, err = g.post(seq, nil, issue.Place{}, &r); err != nil {
+		return err
+	}
+	_, err = g.exec(placeRecord, at.Issue, optional(at.Incident), seq)
+	return err
+}
+
+// release takes removed stalls that lasted out of what their issues have open: nobody will
+// see their end.
+func (g *group) release(issues map[string]int64) error {
+	for id, n := range issues {
+		i, err := g.ByID(id)
+		if err != nil {
+			return err
+		}
+		if i == nil {
+			continue
+		}
+		i.Open = max(0, i.Open-n)
+		if err := g.Put(i); err != nil {
+			return err
+		}
+	}
+	return g.flush()
+}

@@ -1,0 +1,75 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/whyrestart/whyrestart/internal/issue"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+// Incidents implements store.Reader.
+func (s *Store) Incidents(ctx context.Context, q store.IncidentQuery) ([]issue.Incident, error) {
+	attempt := "list the incidents of store " + s.path
+	text, args := incidentsStatement(q)
+	var out []issue.Incident
+	err := query(ctx, s.reader, text, args, func(scan func(...any) error) error {
+		var seq, at int64
+		var doc []byte
+		if err := scan(&seq, &at, &doc); err != nil {
+			return err
+		}
+		i, err := s.codec.incident(doc)
+		out = append(out, i)
+		return err
+	})
+	if err != nil {
+		return nil, readError(attempt, err)
+	}
+	return out, nil
+}
+
+func incidentsStatement(q store.IncidentQuery) (string, []any) {
+	if q.Limit <= 0 {
+		q.Limit = store.DefaultLimit
+	}
+	w := new(where)
+	index := "incidents_time"
+	switch {
+	case q.Node != "":
+		w.add("seq IN (SELECT incident FROM incident_nodes WHERE node = ?)", q.Node)
+		index = ""
+	case q.Kind != "" && q.Subject != "":
+		index = "incidents_subject"
+	}
+	w.equal("kind", q.Kind)
+	w.equal("subject", q.Subject)
+	w.equal("cluster", q.Cluster)
+	w.add("shown = 1")
+	if !q.Since.IsZero() {
+		w.add("at >= ?", nanos(q.Since))
+	}
+	return w.page("incidents", index, q.Limit), w.args
+}
+
+const incidentStatement = `SELECT doc FROM incidents WHERE id = ?`
+
+// Incident implements store.Reader.
+func (s *Store) Incident(ctx context.Context, id string) (issue.Incident, error) {
+	attempt := fmt.Sprintf("get incident %q of store %s", id, s.path)
+	var doc []byte
+	err := s.reader.QueryRowContext(ctx, incidentStatement, canonical(incidentPrefix, id)).Scan(&doc)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return issue.Incident{}, readError(attempt, err)
+	}
+	i, err := s.codec.incident(doc)
+	if err != nil {
+		return issue.Incident{}, fmt.Errorf("%s: %w", attempt, err)
+	}
+	return i, nil
+}
