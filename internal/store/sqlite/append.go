@@ -223,7 +223,7 @@ func (a *appender) record(next row) error {
 }
 
 func (a *appender) add(next row) (int64, error) {
-	place, err := a.post(0, nil, issue.Place{}, &next.record)
+	place, err := a.post(nil, issue.Place{}, &next.record)
 	if err != nil {
 		return 0, err
 	}
@@ -245,10 +245,8 @@ func (a *appender) add(next row) (int64, error) {
 	return seq, err
 }
 
-// post counts a record, of which the row is seq, in its issue.
-func (g *group) post(seq int64, old *record.Record, was issue.Place, next *record.Record) (issue.Place, error) {
-	g.posting = seq
-	defer func() { g.posting = 0 }()
+// post counts a record in its issue.
+func (g *group) post(old *record.Record, was issue.Place, next *record.Record) (issue.Place, error) {
 	place, err := issue.Post(g, old, was, next)
 	if err != nil {
 		return issue.Place{}, fmt.Errorf("count it in its issue: %w", err)
@@ -280,10 +278,8 @@ func (a *appender) refine(have storedRow, next row) error {
 	if sameDoc && sameLog {
 		return nil
 	}
-	if !sameDoc {
-		if err := a.change(have, old, merged); err != nil {
-			return err
-		}
+	if err := a.change(have, old, merged, sameDoc); err != nil {
+		return err
 	}
 	if !sameLog {
 		if _, err := a.exec(putLog, have.seq, codec.packLog(merged.log)); err != nil {
@@ -298,20 +294,27 @@ func (a *appender) refine(have storedRow, next row) error {
 	return err
 }
 
-func (a *appender) change(have storedRow, old, merged row) error {
-	counted := &old.record
+// change counts a record anew, and writes what differs of its row.
+func (a *appender) change(have storedRow, old, merged row, sameDoc bool) error {
+	counted, was := &old.record, issue.Place{Issue: have.issue.V, Incident: have.incident.V}
 	if !have.issue.Valid {
 		counted = nil // by a version that had no issues
 	}
-	place, err := a.post(have.seq, counted, issue.Place{Issue: have.issue.V, Incident: have.incident.V}, &merged.record)
-	if err != nil {
+	place, err := a.post(counted, was, &merged.record)
+	switch {
+	case err != nil:
 		return err
+	case !sameDoc:
+		if _, err := a.exec(changeRecord, append(a.columns(merged, place), have.seq)...); err != nil {
+			return err
+		}
+		a.count(old.record, -1)
+		a.count(merged.record, 1)
+	case counted == nil || place != was:
+		if _, err := a.exec(placeRecord, place.Issue, optional(place.Incident), have.seq); err != nil {
+			return err
+		}
 	}
-	if _, err := a.exec(changeRecord, append(a.columns(merged, place), have.seq)...); err != nil {
-		return err
-	}
-	a.count(old.record, -1)
-	a.count(merged.record, 1)
 	return nil
 }
 

@@ -65,18 +65,20 @@ func (s *Store) groupRest(ctx context.Context) {
 	}
 }
 
-const ungrouped = `SELECT seq, doc FROM records INDEXED BY records_issue WHERE issue IS NULL ORDER BY at, seq LIMIT ?`
+const ungrouped = `
+	SELECT r.seq, r.doc, l.doc FROM records r INDEXED BY records_issue LEFT JOIN logs l ON l.record = r.seq
+	WHERE r.issue IS NULL ORDER BY r.at, r.seq LIMIT ?`
 
 func (s *Store) groupSome(ctx context.Context) (int, error) {
 	type left struct {
-		seq int64
-		doc []byte
+		seq      int64
+		doc, log []byte
 	}
 	var some []left
 	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
 		err := query(ctx, tx, ungrouped, []any{groupStep}, func(scan func(...any) error) error {
 			var l left
-			err := scan(&l.seq, &l.doc)
+			err := scan(&l.seq, &l.doc, &l.log)
 			some = append(some, l)
 			return err
 		})
@@ -85,7 +87,7 @@ func (s *Store) groupSome(ctx context.Context) (int, error) {
 		}
 		g := newGroup(ctx, tx, s.writer)
 		for _, l := range some {
-			if err := g.place(l.seq, l.doc); err != nil {
+			if err := g.place(l.seq, l.doc, l.log); err != nil {
 				return err
 			}
 		}
@@ -97,13 +99,13 @@ func (s *Store) groupSome(ctx context.Context) (int, error) {
 	return len(some), nil
 }
 
-func (g *group) place(seq int64, doc []byte) error {
+func (g *group) place(seq int64, doc, log []byte) error {
 	var at issue.Place
-	r, err := g.writer.codec.record(doc)
+	r, err := g.writer.codec.decode(doc, log)
 	if err != nil {
 		// It belongs nowhere until its stop is seen again.
 		g.writer.logger.WarnContext(g.ctx, "a stored record cannot be counted in an issue", "error", err)
-	} else if at, err = g.post(seq, nil, issue.Place{}, &r); err != nil {
+	} else if at, err = g.post(nil, issue.Place{}, &r); err != nil {
 		return err
 	}
 	_, err = g.exec(placeRecord, at.Issue, optional(at.Incident), seq)

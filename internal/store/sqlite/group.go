@@ -28,8 +28,8 @@ const (
 	releaseRecords   = `UPDATE records SET issue = NULL WHERE issue = ?`
 	moveAliases      = `UPDATE issue_aliases SET issue = ? WHERE issue = ?`
 	addAlias         = `INSERT INTO issue_aliases (alias, issue) VALUES (?, ?) ON CONFLICT DO UPDATE SET issue = excluded.issue`
-	firstOfIssue     = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND seq <> ? ORDER BY at, seq LIMIT 1`
-	lastOfIssue      = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND seq <> ? ORDER BY at DESC, seq DESC LIMIT 1`
+	firstOfIssue     = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND id <> ? ORDER BY at, seq LIMIT 1`
+	lastOfIssue      = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND id <> ? ORDER BY at DESC, seq DESC LIMIT 1`
 	placeRecord      = `UPDATE records SET issue = ?, incident = ? WHERE seq = ?`
 	findIncident     = `SELECT seq, doc FROM incidents WHERE id = ?`
 	findAround       = `SELECT id FROM incidents WHERE kind = ? AND subject = ? AND at >= ? AND cluster = ?`
@@ -38,8 +38,8 @@ const (
 	dropIncident     = `DELETE FROM incidents WHERE seq = ?`
 	addIncidentNode  = `INSERT INTO incident_nodes (node, incident) VALUES (?, ?) ON CONFLICT DO NOTHING`
 	dropIncidentNode = `DELETE FROM incident_nodes WHERE node = ? AND incident = ?`
-	firstOfIncident  = `SELECT id, at FROM records INDEXED BY records_incident WHERE incident = ? AND seq <> ? ORDER BY at, seq LIMIT 1`
-	lastOfIncident   = `SELECT id, at FROM records INDEXED BY records_incident WHERE incident = ? AND seq <> ? ORDER BY at DESC, seq DESC LIMIT 1`
+	firstOfIncident  = `SELECT id, at FROM records INDEXED BY records_incident WHERE incident = ? AND id <> ? ORDER BY at, seq LIMIT 1`
+	lastOfIncident   = `SELECT id, at FROM records INDEXED BY records_incident WHERE incident = ? AND id <> ? ORDER BY at DESC, seq DESC LIMIT 1`
 )
 
 func groupStatements() []string {
@@ -61,8 +61,6 @@ type group struct {
 	issues    map[string]*heldIssue
 	prints    map[string]string
 	incidents map[string]*heldIncident
-	// posting is the row of the record that is being posted, 0 while it has none.
-	posting int64
 }
 
 var _ issue.Tx = (*group)(nil)
@@ -391,24 +389,26 @@ func (g *group) Absorb(from, into *issue.Issue) error {
 	return nil
 }
 
-// Span implements issue.Tx. The record that is being posted does not count: its row still
-// says what it was.
-func (g *group) Span(id string) (first, last issue.Point, err error) {
-	return g.span(firstOfIssue, lastOfIssue, id)
+// Span implements issue.Tx.
+func (g *group) Span(id, without string) (first, last issue.Point, err error) {
+	return g.span(firstOfIssue, lastOfIssue, id, without)
 }
 
 // SpanOfIncident implements issue.Tx.
-func (g *group) SpanOfIncident(id string) (first, last issue.Point, err error) {
-	return g.span(firstOfIncident, lastOfIncident, id)
+func (g *group) SpanOfIncident(id, without string) (first, last issue.Point, err error) {
+	return g.span(firstOfIncident, lastOfIncident, id, without)
 }
 
-func (g *group) span(firstText, lastText, id string) (first, last issue.Point, err error) {
-	for text, p := range map[string]*issue.Point{firstText: &first, lastText: &last} {
+func (g *group) span(firstText, lastText, id, without string) (first, last issue.Point, err error) {
+	for _, end := range []struct {
+		text string
+		at   *issue.Point
+	}{{firstText, &first}, {lastText, &last}} {
 		var at int64
-		if _, err := g.one(text, []any{id, g.posting}, &p.ID, &at); err != nil {
+		if _, err := g.one(end.text, []any{id, without}, &end.at.ID, &at); err != nil {
 			return first, last, fmt.Errorf("records of %s: %w", id, err)
 		}
-		p.Time = fromNanos(at)
+		end.at.Time = fromNanos(at)
 	}
 	return first, last, nil
 }

@@ -193,7 +193,7 @@ const (
 				AND NOT EXISTS (SELECT 1 FROM records INDEXED BY records_issue WHERE issue = issues.id)
 			ORDER BY at, seq LIMIT ?)`
 	dropIncidents = `
-		DELETE FROM incidents WHERE seq IN (SELECT seq FROM incidents WHERE at < ? ORDER BY at, seq LIMIT ?)`
+		DELETE FROM incidents WHERE seq IN (SELECT seq FROM incidents INDEXED BY incidents_time WHERE at < ? ORDER BY at, seq LIMIT ?)`
 	// What was seen to be so at the bound stays, unless it was not seen for as long.
 	dropObservations = `
 		DELETE FROM observations AS o WHERE at < @before AND (

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -30,8 +31,8 @@ func TestConformance(t *testing.T) {
 		NewLocation: func(t *testing.T) string {
 			return write(t, filepath.Join(t.TempDir(), "history.db"), empty)
 		},
-		Open: func(ctx context.Context, location string) (store.Store, error) {
-			return Open(ctx, Options{Path: location})
+		Open: func(ctx context.Context, location string, now func() time.Time) (store.Store, error) {
+			return Open(ctx, Options{Path: location, Now: now})
 		},
 	})
 }

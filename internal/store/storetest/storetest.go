@@ -25,8 +25,8 @@ type Harness struct {
 	// string. What it makes it removes by t.Cleanup.
 	NewLocation func(t *testing.T) string
 	// Open opens the store at a location, also one that was open before and is closed. The
-	// suite closes it.
-	Open func(ctx context.Context, location string) (store.Store, error)
+	// suite closes it. now is the clock by which the issues of records have a state.
+	Open func(ctx context.Context, location string, now func() time.Time) (store.Store, error)
 }
 
 // Run runs the suite, each part against a store of its own.
@@ -64,6 +64,19 @@ func Run(t *testing.T, h Harness) {
 		{"PruneBySize", pruneBySize},
 		{"PruneChanges", pruneChanges},
 		{"Totals", totals},
+		{"IssueOfRecords", issueOfRecords},
+		{"IssueByID", issueByID},
+		{"IssueMoves", issueMoves},
+		{"IssueAbsorbs", issueAbsorbs},
+		{"IssueFilters", issueFilters},
+		{"IssuePages", issuePages},
+		{"IssueBatches", issueBatches},
+		{"IssueAmend", issueAmend},
+		{"IssueRetention", issueRetention},
+		{"IssuePerIssue", issuePerIssue},
+		{"IssueRoundTrip", issueRoundTrip},
+		{"Incidents", incidents},
+		{"Observations", observations},
 		{"ReadersDuringWrites", readersDuringWrites},
 		{"Cancel", cancel},
 		{"Model", model},
@@ -90,12 +103,21 @@ type tb interface {
 type fixture struct {
 	Harness
 	location string
+	// at is what the store's clock shows, a while after the first records if it is zero.
+	at time.Time
 	store.Store
+}
+
+func (f *fixture) now() time.Time {
+	if f.at.IsZero() {
+		return Epoch().Add(time.Hour)
+	}
+	return f.at
 }
 
 func (f *fixture) open(t tb) {
 	t.Helper()
-	s, err := f.Open(t.Context(), f.location)
+	s, err := f.Open(t.Context(), f.location, f.now)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -127,17 +149,23 @@ func (f *fixture) records(t tb, records ...record.Record) {
 	f.append(t, store.Batch{Records: records})
 }
 
+// list lists without the issues.
 func (f *fixture) list(t tb, q store.Query) []record.Record {
 	t.Helper()
 	records, _, err := f.List(t.Context(), q)
 	if err != nil {
 		t.Fatalf("List: %v", err)
 	}
-	return records
+	return withoutIssues(records)
 }
 
-// all lists page by page.
+// all lists page by page, without the issues; placed with them.
 func (f *fixture) all(t tb, q store.Query) []record.Record {
+	t.Helper()
+	return withoutIssues(f.placed(t, q))
+}
+
+func (f *fixture) placed(t tb, q store.Query) []record.Record {
 	t.Helper()
 	var records []record.Record
 	for {
@@ -162,6 +190,7 @@ func (f *fixture) get(t tb, id string) record.Record {
 	if err != nil {
 		t.Fatalf("Get(%q): %v", id, err)
 	}
+	r.Issue = nil
 	return r
 }
 
@@ -175,6 +204,9 @@ func (f *fixture) changes(t tb, consumer string, limit int) []store.Change {
 		if out[i].Seq <= out[i-1].Seq {
 			t.Fatalf("Changes: %d comes after %d", out[i].Seq, out[i-1].Seq)
 		}
+	}
+	for i := range out {
+		out[i].Record.Issue = nil
 	}
 	return out
 }
@@ -278,6 +310,13 @@ func with(r record.Record, f func(r *record.Record)) record.Record {
 	r = r.Clone()
 	f(&r)
 	return r
+}
+
+func withoutIssues(records []record.Record) []record.Record {
+	for i := range records {
+		records[i].Issue = nil
+	}
+	return records
 }
 
 func withoutLog(r record.Record) record.Record {

@@ -58,7 +58,7 @@ CREATE TABLE incidents (
     doc     BLOB    NOT NULL
 );
 CREATE INDEX incidents_subject ON incidents (kind, subject, at);
-CREATE INDEX incidents_time    ON incidents (at, seq) WHERE shown = 1;
+CREATE INDEX incidents_time    ON incidents (at, seq, shown);
 
 CREATE TABLE incident_nodes (
     node     TEXT    NOT NULL,
