@@ -2,11 +2,14 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -15,9 +18,17 @@ import (
 // late evidence for them does not lose what was collected before.
 const remembered = 2000
 
+// counted is of how many records a Memory remembers in which issue they are counted, so that
+// one that comes again is not counted twice. That takes little of each.
+const counted = 5 * remembered
+
 // Memory is a Ledger for one consumer of a process that keeps no history, such as a
-// watch in a terminal.
+// watch in a terminal. It counts what it is given in issues, as a store does, and tells each
+// record its own.
 type Memory struct {
+	// Now is the clock by which issues have a state; nil for time.Now.
+	Now func() time.Time
+
 	mu      sync.Mutex
 	changes []store.Change
 	seq     int64
@@ -25,6 +36,7 @@ type Memory struct {
 	order   []string // of known, oldest first
 	// evidence is that of known ones.
 	evidence map[string]evidence.Evidence
+	issues   *issue.Memory
 }
 
 // Append implements Ledger.
@@ -37,10 +49,17 @@ func (m *Memory) Append(_ context.Context, b store.Batch) error {
 		}
 		m.evidence[id] = e
 	}
+	if m.issues == nil {
+		m.issues = issue.NewMemory(counted)
+	}
 	for _, r := range b.Records {
+		r.Issue = nil
 		old, known := m.known[r.ID]
 		if r = m.remember(r); known && reflect.DeepEqual(old, r) {
 			continue
+		}
+		if _, err := m.issues.Post(r); err != nil {
+			return fmt.Errorf("count record %s in its issue: %w", r.ID, err)
 		}
 		if c := m.waiting(r.ID); c != nil {
 			c.Record = r
@@ -82,8 +101,37 @@ func (m *Memory) waiting(id string) *store.Change {
 func (m *Memory) Changes(_ context.Context, _ string, limit int) ([]store.Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := min(limit, len(m.changes))
-	return append([]store.Change(nil), m.changes[:n]...), nil
+	out := slices.Clone(m.changes[:min(limit, len(m.changes))])
+	for i := range out {
+		m.refer(&out[i].Record)
+	}
+	return out, nil
+}
+
+// refer tells a record its issue.
+func (m *Memory) refer(r *record.Record) {
+	if m.issues == nil {
+		return
+	}
+	now := time.Now
+	if m.Now != nil {
+		now = m.Now
+	}
+	r.Issue = m.issues.Ref(r.ID, now())
+}
+
+// Incident returns an incident that has enough members to be told of.
+func (m *Memory) Incident(id string) (issue.Incident, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.issues == nil {
+		return issue.Incident{}, false
+	}
+	i, err := m.issues.Incident(id)
+	if err != nil || i == nil || !i.Shown() {
+		return issue.Incident{}, false
+	}
+	return i.Clone(), true
 }
 
 // Acknowledge implements Ledger.
@@ -119,6 +167,7 @@ func (m *Memory) List(_ context.Context, q store.Query) ([]record.Record, string
 			continue
 		}
 		r.Log = nil
+		m.refer(&r)
 		if out = append(out, r); q.Limit > 0 && len(out) == q.Limit {
 			break
 		}
@@ -131,7 +180,9 @@ func (m *Memory) Get(_ context.Context, id string) (record.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r, ok := m.known[id]; ok {
-		return r.Clone(), nil
+		r = r.Clone()
+		m.refer(&r)
+		return r, nil
 	}
 	return record.Record{}, store.ErrNotFound
 }

@@ -155,6 +155,10 @@ func TestBrokenRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got.Issue == nil || got.Issue.Count != 1 {
+		t.Errorf("its issue is %+v", got.Issue)
+	}
+	got.Issue = nil
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the healed record differs (-want +got):\n%s", diff)
 	}

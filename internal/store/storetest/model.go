@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -24,6 +25,20 @@ type memory struct {
 	marks   map[record.ContainerKey]record.Mark
 	missed  int64
 	pruned  int64
+	// lost is what retention removed of each issue that is left, which goes on counting it.
+	lost map[string]counts
+}
+
+// counts are those of an issue.
+type counts struct{ count, missed, open int64 }
+
+func (c counts) and(r *record.Record) counts {
+	c.count++
+	c.missed += missed(*r)
+	if r.Stall != nil && r.End.IsZero() {
+		c.open++
+	}
+	return c
 }
 
 func (m *memory) append(b store.Batch) {
@@ -74,7 +89,7 @@ func (m *memory) pending(consumer string) []string {
 func (m *memory) prune(before time.Time) int {
 	n := len(m.records)
 	m.records = slices.DeleteFunc(m.records, func(r record.Record) bool {
-		old := r.When().Before(before)
+		old := r.When().Before(before) && (r.Stall == nil || !r.End.IsZero())
 		if old {
 			m.outbox = slices.DeleteFunc(m.outbox, func(x string) bool { return x == r.ID })
 		}
@@ -98,10 +113,15 @@ func drawRecord(t *rapid.T) record.Record {
 	} else {
 		r = stall(n)
 		r.Begin = second("begin")
+		if rapid.Bool().Draw(t, "ended") {
+			r.End = r.Begin.Add(time.Second)
+		}
 	}
 	r.ObservedAt = second("observed")
 	r.Namespace = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "namespace")
-	r.Diagnosis.Cause = rapid.SampledFrom([]string{"x", "y"}).Draw(t, "cause")
+	r.Diagnosis.Cause = rapid.SampledFrom([]string{"x", "y", "node_lost"}).Draw(t, "cause")
+	r.Diagnosis.Confidence = rapid.SampledFrom([]record.Confidence{record.Unknown, record.Likely}).Draw(t, "confidence")
+	r.Node = rapid.SampledFrom([]string{"node-1", "node-2"}).Draw(t, "node")
 	if lines := rapid.IntRange(-2, 2).Draw(t, "lines"); lines >= 0 {
 		r.Log = &record.Log{}
 		for i := range lines {
@@ -132,7 +152,7 @@ func model(t *testing.T, f *fixture) {
 				t.Errorf("close: %v", err)
 			}
 		}()
-		m := &memory{acked: make(map[string]int), changed: make(map[string]int), marks: make(map[record.ContainerKey]record.Mark)}
+		m := &memory{acked: make(map[string]int), changed: make(map[string]int), marks: make(map[record.ContainerKey]record.Mark), lost: make(map[string]counts)}
 		consumer := rapid.SampledFrom([]string{"log", "chat"})
 		actions := map[string]func(){
 			"append": func() {
@@ -155,13 +175,22 @@ func model(t *testing.T, f *fixture) {
 				// A consumer that is not known may lose changes that the others have acknowledged.
 				g.acknowledge(rt, "log", 0)
 				g.acknowledge(rt, "chat", 0)
+				m.lose(g.placed(rt, store.Query{}), g.issues(rt, store.IssueQuery{}), before)
 				equal(rt, "how many were pruned", m.prune(before), g.prune(rt, store.Retention{Before: before}))
+			},
+			"amend": func() {
+				all := g.issues(rt, store.IssueQuery{})
+				if len(all) == 0 {
+					return
+				}
+				status := rapid.SampledFrom([]issue.Status{issue.Open, issue.StatusMuted, issue.StatusArchived, issue.StatusResolved})
+				g.amend(rt, rapid.SampledFrom(all).Draw(rt, "issue").ID, issue.Action{Status: status.Draw(rt, "status"), At: Epoch().Add(2 * time.Second)})
 			},
 			"reopen": func() { g.reopen(rt) },
 		}
 		// Most of a life is appends. It is short, because what goes wrong does so between a
 		// few calls, and each costs a commit.
-		names := []string{"append", "append", "append", "acknowledge", "prune", "reopen"}
+		names := []string{"append", "append", "append", "acknowledge", "prune", "amend", "reopen"}
 		for _, name := range rapid.SliceOfN(rapid.SampledFrom(names), 1, 8).Draw(rt, "actions") {
 			actions[name]()
 		}
@@ -185,8 +214,9 @@ func compare(t *rapid.T, g *fixture, m *memory) {
 		}
 	}
 	equal(t, "the marks", m.marks, g.marks(t, "prod"))
+	issues := compareIssues(t, g, m)
 	got := g.stats(t)
-	want := store.Stats{Missed: m.missed, Pruned: m.pruned, Marks: int64(len(m.marks)), Location: got.Location, Bytes: got.Bytes}
+	want := store.Stats{Issues: int64(issues), Missed: m.missed, Pruned: m.pruned, Marks: int64(len(m.marks)), Location: got.Location, Bytes: got.Bytes}
 	for _, r := range m.records {
 		if r.Kind == record.KindStall {
 			want.Stalls++
@@ -202,4 +232,86 @@ func compare(t *rapid.T, g *fixture, m *memory) {
 		}
 	}
 	equal(t, "the totals", want, got)
+}
+
+// lose notes, of what retention is about to remove, what its issues go on counting: unless
+// they go with it.
+func (m *memory) lose(placed []record.Record, issues []issue.Issue, before time.Time) {
+	stays := make(map[string]bool)
+	for _, r := range placed {
+		if r.When().Before(before) && (r.Stall == nil || !r.End.IsZero()) {
+			m.lost[r.Issue.ID] = m.lost[r.Issue.ID].and(&r)
+		} else {
+			stays[r.Issue.ID] = true
+		}
+	}
+	for _, i := range issues {
+		said := i.Status == issue.StatusMuted || i.Status == issue.StatusArchived
+		if !stays[i.ID] && i.Last.Before(before) && !said {
+			delete(m.lost, i.ID)
+		}
+	}
+}
+
+// compareIssues counts anew what the issues count, and returns how many there are.
+func compareIssues(t *rapid.T, g *fixture, m *memory) int {
+	issues := g.issues(t, store.IssueQuery{Limit: rapid.IntRange(1, 4).Draw(t, "page of issues")})
+	byID := make(map[string]*issue.Issue)
+	for n := range issues {
+		byID[issues[n].ID] = &issues[n]
+	}
+	want := make(map[string]counts)
+	for id, c := range m.lost {
+		// An issue can have been absorbed since.
+		if i, err := g.Issue(t.Context(), id); err == nil {
+			id = i.ID
+		}
+		want[id] = counts{want[id].count + c.count, want[id].missed + c.missed, want[id].open}
+	}
+	var members []string
+	records := g.placed(t, store.Query{})
+	for n := range records {
+		r := &records[n]
+		if r.Issue == nil || byID[r.Issue.ID] == nil {
+			t.Fatalf("record %s has the issue %+v, which is not there", r.ID, r.Issue)
+		}
+		i := byID[r.Issue.ID]
+		members = append(members, r.Issue.ID)
+		want[i.ID] = want[i.ID].and(r)
+		equal(t, "what a record says of its issue", record.IssueRef{
+			ID: i.ID, State: string(i.At(g.now())), Count: i.Count, Pods: len(i.Pods.Values), Incident: r.Issue.Incident,
+		}, *r.Issue)
+		// A record whose cause is known is where its fingerprint says; one where it is not can have joined another.
+		own := issue.KeyOf(r)
+		if r.Diagnosis.Confidence != record.Unknown && own.Fingerprint() != i.Fingerprint {
+			t.Fatalf("record %s with the key %+v is in the issue with %+v", r.ID, own, i.Key)
+		}
+		if i.Namespace != r.Namespace || i.Container != r.Container || i.Kind != r.Kind {
+			t.Fatalf("record %s is in the issue with %+v", r.ID, i.Key)
+		}
+		if i.First.After(r.When()) || i.Last.Before(r.When()) && !r.When().After(r.ObservedAt) {
+			t.Fatalf("record %s of %s is in an issue seen from %s to %s", r.ID, r.When(), i.First, i.Last)
+		}
+	}
+	for _, i := range issues {
+		have := counts{i.Count, i.Missed, i.Open}
+		if have != want[i.ID] {
+			t.Fatalf("issue %s counts %+v, want %+v", i.ID, have, want[i.ID])
+		}
+		equal(t, "the records of an issue", countOf(members, i.ID), len(g.all(t, store.Query{Issue: i.ID, Limit: 2})))
+		if i.Count == 0 && (i.Status == issue.Open || i.Status == "") && i.By == "" {
+			t.Fatalf("issue %s has no records", i.ID)
+		}
+	}
+	return len(issues)
+}
+
+func countOf(list []string, s string) int {
+	n := 0
+	for _, x := range list {
+		if x == s {
+			n++
+		}
+	}
+	return n
 }

@@ -215,7 +215,7 @@ func totals(t *testing.T, f *fixture) {
 	got := f.stats(t)
 	got.Location, got.Bytes = "", 0
 	equal(t, "the totals", store.Stats{
-		Stops: 3, Stalls: 1, Missed: 13,
+		Stops: 3, Stalls: 1, Issues: 2, Missed: 13,
 		Oldest: Epoch().Add(1 * time.Second), Newest: Epoch().Add(4 * time.Second),
 	}, got)
 
@@ -225,7 +225,7 @@ func totals(t *testing.T, f *fixture) {
 	got = f.stats(t)
 	got.Location, got.Bytes = "", 0
 	equal(t, "the totals after pruning", store.Stats{
-		Stops: 1, Stalls: 1, Missed: 13, Pruned: 2,
+		Stops: 1, Stalls: 1, Issues: 2, Missed: 13, Pruned: 2,
 		Oldest: Epoch().Add(3 * time.Second), Newest: Epoch().Add(4 * time.Second),
 	}, got)
 	if _, err := f.Get(t.Context(), stop(1).ID); !errors.Is(err, store.ErrNotFound) {
