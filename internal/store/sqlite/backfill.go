@@ -43,6 +43,16 @@ func (s *Store) group(ctx context.Context) error {
 	return nil
 }
 
+// groupAll counts what is left.
+func (s *Store) groupAll(ctx context.Context) error {
+	for {
+		n, err := s.groupSome(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
 func (s *Store) groupRest(ctx context.Context) {
 	began, total := time.Now(), groupAtStart
 	for {
