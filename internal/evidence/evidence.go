@@ -482,11 +482,20 @@ type History struct {
 	// BootID is that of the node when it was read before the stop, to tell a reboot.
 	BootID string `json:"bootID,omitempty"`
 	// Images are those that the container of the workload stopped with, in all its pods, the
-	// one seen first first.
+	// one seen first first. They do not count the stop itself, whose image is Image.
 	Images []ImageHistory `json:"images,omitempty"`
+	Image  string         `json:"image,omitempty"`
+	// ImagesCut tells that there are earlier stops, which Images do not count.
+	ImagesCut bool `json:"imagesCut,omitempty"`
 	// Survived counts the stops of the container of the workload with the cause that the newest
-	// of them has, after which it ran for longer than ten minutes.
-	Survived int `json:"survived,omitempty"`
+	// of them has, of those that nobody wanted, after which it ran for longer than ten minutes.
+	// SurvivedCause is that cause, and SurvivedOf how many of the stops that were looked at have it.
+	Survived      int    `json:"survived,omitempty"`
+	SurvivedCause string `json:"survivedCause,omitempty"`
+	SurvivedOf    int    `json:"survivedOf,omitempty"`
+	// OthersRanSeconds are the lifetimes of the newest failures of the container in other pods of
+	// the workload, the oldest first.
+	OthersRanSeconds []int64 `json:"othersRanSeconds,omitempty"`
 }
 
 // ImageHistory is what was recorded of a container of a workload with one image.
@@ -497,4 +506,8 @@ type ImageHistory struct {
 	Last  time.Time `json:"last,omitzero"`
 	// LongestSeconds is the longest lifetime of an instance of it that is known.
 	LongestSeconds int64 `json:"longestSeconds,omitempty"`
+	// Failures counts those of the stops that were failures, Began is when the first of the
+	// instances was started, as far as that is known.
+	Failures int       `json:"failures,omitempty"`
+	Began    time.Time `json:"began,omitzero"`
 }

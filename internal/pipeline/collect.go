@@ -13,7 +13,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/record"
-	"github.com/whyrestart/whyrestart/internal/store"
 )
 
 // What can be missing, in words that rules and people tell readings apart by.
@@ -33,9 +32,6 @@ const (
 	whatUsage       = "pods on the nodes"
 	whatHistory     = "history"
 )
-
-// historyKept is how many earlier stops of a container are evidence for the next.
-const historyKept = 20
 
 // Readers are what evidence is collected from, beside the pod itself. What is nil is not
 // read.
@@ -59,6 +55,7 @@ type collector struct {
 	// that; keepObserved takes what is to be kept of the nodes, nil for nobody.
 	watched      func(namespace string) time.Time
 	keepObserved func([]record.Observation)
+	past         past
 	// now is when what is read is as it is.
 	now func() time.Time
 	// live tells that events may still be on their way.
@@ -334,49 +331,6 @@ func (c *collector) ownerEvents(ctx context.Context, e *evidence.Evidence) {
 
 // eventsSettle is how long the events of a controller may take.
 const eventsSettle = 15 * time.Second
-
-// history reads what was recorded before of this container of this pod.
-func (c *collector) history(ctx context.Context, f *Finding) {
-	r := &f.Record
-	if c.History == nil || r.Stop == nil || r.Ordinal == 0 && r.Epoch == 0 {
-		return
-	}
-	found, _, err := c.History.List(ctx, store.Query{
-		Cluster: r.Cluster, PodUID: r.PodUID, Container: r.Container, Kind: record.KindStop, Limit: historyKept + 1,
-	})
-	c.note(&f.Evidence, whatHistory, err)
-	if err != nil {
-		return
-	}
-	f.Evidence.History = historyOf(r, found)
-}
-
-// historyOf sums up the earlier ones of the stops found, which come newest first.
-func historyOf(r *record.Record, found []record.Record) *evidence.History {
-	var h evidence.History
-	for _, old := range slices.Backward(found) {
-		if old.Stop == nil || old.ID == r.ID || old.ContainerType != r.ContainerType || !old.When().Before(r.When()) && old.Ordinal >= r.Ordinal {
-			continue
-		}
-		h.Stops++
-		at := old.When()
-		if h.First.IsZero() {
-			h.First = at
-		}
-		h.Last = at
-		if old.RanSeconds != nil {
-			h.RanSeconds = append(h.RanSeconds, *old.RanSeconds)
-		}
-		if old.ExitCode != nil {
-			h.ExitCodes = append(h.ExitCodes, *old.ExitCode)
-		}
-		h.Causes = append(h.Causes, old.Diagnosis.Cause)
-	}
-	if h.Stops == 0 {
-		return nil
-	}
-	return &h
-}
 
 // note says in the evidence that a reading failed, or, with a nil error, no longer that it did.
 func (c *collector) note(e *evidence.Evidence, what string, err error) {

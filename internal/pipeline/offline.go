@@ -348,6 +348,10 @@ func (h *emitted) add(r record.Record) {
 func (h *emitted) List(_ context.Context, q store.Query) ([]record.Record, string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if q.Workload != nil {
+		// What happens to show a last state is no history of a workload.
+		return nil, "", nil
+	}
 	out := slices.Clone(h.byContainer[record.ContainerKey{PodUID: q.PodUID, Name: q.Container}])
 	slices.Reverse(out)
 	return out, "", nil
