@@ -201,6 +201,9 @@ func (w *workloadPast) add(found []record.Record) {
 		oldest = w.stops[n-1].at
 	}
 	for i := range found {
+		if found[i].Stop == nil {
+			continue
+		}
 		s := pastStopOf(&found[i])
 		// Those before the oldest are summed up already.
 		if !s.at.Before(oldest) && !slices.ContainsFunc(w.stops, func(o pastStop) bool { return o.id == s.id }) {
