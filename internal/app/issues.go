@@ -65,6 +65,13 @@ func GroupIssues(found []pipeline.Finding, coverage record.Coverage, q store.Iss
 	return out
 }
 
+// Merge tells findings of recorded pods which groups merge rules put them into.
+func Merge(found []pipeline.Finding, rules *issue.Rules) {
+	for i := range found {
+		found[i].Record.Group = rules.Group(&found[i].Record)
+	}
+}
+
 func (s *Issues) setStates() {
 	for i := range s.Issues {
 		s.Issues[i].State = s.Issues[i].At(s.AsOf)

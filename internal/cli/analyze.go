@@ -10,10 +10,10 @@ import (
 )
 
 type analyzeOptions struct {
-	output  outputFlags
-	filter  filterFlags
-	failOn  failOnFlag
-	cluster string
+	output outputFlags
+	filter filterFlags
+	failOn failOnFlag
+	source sourceFlags
 }
 
 func newAnalyze(e *environment) *cobra.Command {
@@ -45,7 +45,8 @@ Exit codes: 0 something was found, 1 error, 2 nothing to report, 3 a finding tha
 	o.failOn.add(cmd.Flags())
 	completeFilters(cmd)
 	completeOutput(cmd, &o.output)
-	cmd.Flags().StringVar(&o.cluster, "cluster-name", "", "name of the cluster in records")
+	cmd.Flags().StringVar(&o.source.cluster, "cluster-name", "", "name of the cluster in records")
+	o.source.settings.add(cmd.Flags())
 	return cmd
 }
 
@@ -53,7 +54,7 @@ func runAnalyze(ctx context.Context, e *environment, o *analyzeOptions, path str
 	if err := firstError(o.output.check, o.filter.check, o.failOn.check); err != nil {
 		return err
 	}
-	found, coverage, err := app.LookInto(ctx, o.cluster, path, e.In, nil)
+	found, coverage, err := o.source.lookInto(ctx, e, path, nil)
 	if err != nil {
 		return err
 	}

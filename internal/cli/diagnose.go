@@ -47,6 +47,7 @@ Exit codes: 0 something was found, 1 error, 2 nothing to report, 3 a finding tha
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDiagnose(cmd.Context(), e, o) },
 	}
 	o.source.add(cmd.Flags())
+	o.source.settings.add(cmd.Flags())
 	o.output.add(cmd.Flags(), "wide", "json", "yaml", "jsonl", "name", jsonpathPrefix, columnsPrefix)
 	o.filter.add(cmd.Flags())
 	o.filter.addKind(cmd.Flags())
@@ -85,7 +86,7 @@ func (o *diagnoseOptions) look(ctx context.Context, e *environment) (found []pip
 		if err != nil {
 			return nil, c, false, err
 		}
-		found, c, err = app.LookInto(ctx, o.source.cluster, o.file, e.In, filter)
+		found, c, err = o.source.lookInto(ctx, e, o.file, filter)
 		return found, c, len(o.source.namespaces) != 1, err
 	}
 	source, err := o.source.source(true)

@@ -69,6 +69,7 @@ Exit codes: 0 explained, 1 error, 2 no stop and no stall.`,
 		},
 	}
 	o.source.add(cmd.Flags())
+	o.source.settings.add(cmd.Flags())
 	o.output.add(cmd.Flags(), "json", "yaml")
 	completeOutput(cmd, &o.output)
 	f := cmd.Flags()
@@ -200,7 +201,7 @@ func (o *explainOptions) fromDump(ctx context.Context, e *environment, what stri
 		return app.Seen{}, err
 	}
 	return o.chosen(what, func(wants func(*corev1.Pod) bool) ([]pipeline.Finding, record.Coverage, error) {
-		return app.LookInto(ctx, o.source.cluster, o.file, e.In, func(pod *corev1.Pod) bool {
+		return o.source.lookInto(ctx, e, o.file, func(pod *corev1.Pod) bool {
 			return wants(pod) && (of == nil || of(pod))
 		})
 	})

@@ -123,7 +123,7 @@ func (o *explainOptions) everything(ctx context.Context, e *environment) ([]pipe
 		if err != nil {
 			return nil, record.Coverage{}, err
 		}
-		return app.LookInto(ctx, o.source.cluster, o.file, e.In, of)
+		return o.source.lookInto(ctx, e, o.file, of)
 	}
 	source, err := o.source.source(true)
 	if err != nil {

@@ -69,6 +69,7 @@ Exit codes: 0 something was found, 1 error, 2 nothing to report.`,
 		},
 	}
 	o.source.add(cmd.Flags())
+	o.source.settings.add(cmd.Flags())
 	o.output.add(cmd.Flags(), "wide", "json", "yaml", "jsonl", "name", jsonpathPrefix, columnsPrefix)
 	o.filter.add(cmd.Flags())
 	o.filter.addKind(cmd.Flags())
@@ -153,7 +154,7 @@ func (o *listOptions) look(ctx context.Context, e *environment) (found []pipelin
 		if err != nil {
 			return nil, c, false, err
 		}
-		found, c, err = app.LookInto(ctx, o.source.cluster, o.file, e.In, filter)
+		found, c, err = o.source.lookInto(ctx, e, o.file, filter)
 		return found, c, len(o.source.namespaces) != 1, err
 	}
 	// Which issue a stop belongs to depends on the last words of the program.

@@ -16,7 +16,6 @@ import (
 
 type serveOptions struct {
 	source      sourceFlags
-	config      configFlags
 	store       string
 	listen      string
 	retainFor   time.Duration
@@ -40,7 +39,7 @@ restart, what was stored and not printed yet is printed first.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd, e, o) },
 	}
 	o.source.add(cmd.Flags())
-	o.config.add(cmd.Flags())
+	o.source.settings.add(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&o.store, "store", defaultStore(), "file of the history (SQLite)")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of /metrics, /healthz and /readyz")
@@ -62,11 +61,6 @@ func runServe(cmd *cobra.Command, e *environment, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
-	settings, err := o.config.load()
-	if err != nil {
-		return err
-	}
-	source.Merge = settings.Merge
 	bytes, err := resource.ParseQuantity(o.retainBytes)
 	if err != nil {
 		return fmt.Errorf("--retention-size: %w", err)

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 
 	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
@@ -16,6 +18,8 @@ import (
 	_ "k8s.io/client-go/plugin/pkg/client/auth"
 
 	"github.com/whyrestart/whyrestart/internal/app"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/version"
 )
 
@@ -26,6 +30,7 @@ type sourceFlags struct {
 	namespaces []string
 	exclude    []string
 	selector   string
+	settings   configFlags
 	all        bool
 	// everything is what no namespace flag means: all of them, or the context's own.
 	everything bool
@@ -68,6 +73,10 @@ func (f *sourceFlags) source(captureLogs bool) (app.Source, error) {
 	if len(f.exclude) > 0 && len(f.namespaces) > 0 {
 		return app.Source{}, errors.New("--exclude-namespace and --namespace exclude each other")
 	}
+	settings, err := f.settings.load()
+	if err != nil {
+		return app.Source{}, err
+	}
 	namespaces := f.namespaces
 	if len(namespaces) == 0 && !f.all && !f.everything {
 		ns, _, err := loader.Namespace()
@@ -83,8 +92,20 @@ func (f *sourceFlags) source(captureLogs bool) (app.Source, error) {
 		ExcludeNamespaces: f.exclude,
 		Selector:          f.selector,
 		Logs:              captureLogs,
+		Merge:             settings.Merge,
 		Version:           version.Current(),
 	}, nil
+}
+
+// lookInto finds in a recorded state of a cluster what a look at a live one would.
+func (f *sourceFlags) lookInto(ctx context.Context, e *environment, path string, filter func(*corev1.Pod) bool) ([]pipeline.Finding, record.Coverage, error) {
+	settings, err := f.settings.load()
+	if err != nil {
+		return nil, record.Coverage{}, err
+	}
+	found, coverage, err := app.LookInto(ctx, f.cluster, path, e.In, filter)
+	app.Merge(found, settings.Merge)
+	return found, coverage, err
 }
 
 // nowhere tells that nothing names a cluster. client-go would try localhost:8080 then,

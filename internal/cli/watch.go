@@ -13,7 +13,6 @@ import (
 
 type watchOptions struct {
 	source  sourceFlags
-	config  configFlags
 	output  outputFlags
 	filter  filterFlags
 	history bool
@@ -33,7 +32,7 @@ rebooted, the first few are shown, and the others are counted in a line now and 
 		RunE: func(cmd *cobra.Command, _ []string) error { return runWatch(cmd, e, o) },
 	}
 	o.source.add(cmd.Flags())
-	o.config.add(cmd.Flags())
+	o.source.settings.add(cmd.Flags())
 	o.output.add(cmd.Flags(), "wide", "jsonl", "json", "name")
 	o.filter.add(cmd.Flags())
 	o.filter.addKind(cmd.Flags())
@@ -57,11 +56,6 @@ func runWatch(cmd *cobra.Command, e *environment, o *watchOptions) error {
 	if err != nil {
 		return err
 	}
-	settings, err := o.config.load()
-	if err != nil {
-		return err
-	}
-	source.Merge = settings.Merge
 	several := len(source.Namespaces) != 1
 	if o.output.format == "" || o.output.format == "wide" {
 		return o.table(cmd.Context(), e, source, several)
