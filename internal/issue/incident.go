@@ -76,7 +76,7 @@ func (p *poster) incidents(into *Issue, incident *Incident) error {
 		f.count(p.old, from, -1)
 		same := incident != nil && incident.ID == f.ID
 		if !same || !p.old.at.Equal(p.part.at) {
-			err := narrow(&f.First, &f.Last, new(string), new(string), p.old, func() (Point, Point, error) { return p.tx.SpanOfIncident(f.ID, p.part.id) })
+			err := narrow(&f.First, &f.Last, &f.Oldest, &f.Newest, p.old, func() (Point, Point, error) { return p.tx.SpanOfIncident(f.ID, p.part.id) })
 			if err != nil {
 				return err
 			}
@@ -93,8 +93,10 @@ func (p *poster) incidents(into *Issue, incident *Incident) error {
 		return nil
 	}
 	incident.count(&p.part, into.ID, 1)
-	incident.First, _ = earliest(incident.First, "", &p.part)
-	incident.Last, _ = latest(incident.Last, "", &p.part)
+	if p.old == nil || p.fromInc != incident || !p.old.at.Equal(p.part.at) {
+		incident.First, incident.Oldest = earliest(incident.First, incident.Oldest, &p.part)
+		incident.Last, incident.Newest = latest(incident.Last, incident.Newest, &p.part)
+	}
 	return p.putIncident(incident)
 }
 
@@ -107,26 +109,41 @@ func (p *poster) putIncident(i *Incident) error {
 }
 
 // rename makes the incidents of an issue that is absorbed those of the other.
-func (p *poster) rename(w, into *Issue) error {
+func (p *poster) rename(w, into *Issue, target *Incident) error {
+	ids := make([]string, 0, len(w.Incidents.Values)+1)
 	for _, c := range w.Incidents.Values {
-		i, err := p.tx.Incident(c.Value)
+		ids = append(ids, c.Value)
+	}
+	if p.was == w.ID {
+		if p.was = into.ID; p.fromInc != nil && !slices.Contains(ids, p.fromInc.ID) {
+			ids = append(ids, p.fromInc.ID)
+		}
+	}
+	for _, id := range ids {
+		i, err := p.incident(id, target)
 		if err != nil {
 			return err
-		}
-		if f := p.fromInc; f != nil && i != nil && i.ID == f.ID {
-			i = f
 		}
 		if i == nil {
 			continue
 		}
-		n := i.Issues.of(w.ID)
-		i.Issues.Add(w.ID, c.Last, -n, maxMembers)
-		i.Issues.Add(into.ID, c.Last, n, maxMembers)
+		i.Issues.rename(w.ID, into.ID, maxMembers)
 		if err := p.tx.PutIncident(i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// incident returns an incident, and one that is being worked on as it is now.
+func (p *poster) incident(id string, target *Incident) (*Incident, error) {
+	switch {
+	case p.fromInc != nil && p.fromInc.ID == id:
+		return p.fromInc, nil
+	case target != nil && target.ID == id:
+		return target, nil
+	}
+	return p.tx.Incident(id)
 }
 
 func (i *Incident) count(p *part, issue string, n int64) {
@@ -135,12 +152,12 @@ func (i *Incident) count(p *part, issue string, n int64) {
 	if p.stall {
 		i.Stalls = max(i.Stalls+n, 0)
 	}
-	i.Issues.Add(issue, p.at, n, maxMembers)
-	i.Workloads.Add(p.workload, p.at, n, maxMembers)
-	i.Pods.Add(p.pod, p.at, n, maxMembers)
-	i.Causes.Add(p.as, p.at, n, maxImages)
-	i.Nodes.Add(p.node, p.at, n, maxNodes)
-	i.Categories.Add(p.category, p.at, n, maxImages)
+	i.Issues.Add(issue, p.seen, n, maxMembers)
+	i.Workloads.Add(p.workload, p.seen, n, maxMembers)
+	i.Pods.Add(p.pod, p.seen, n, maxMembers)
+	i.Causes.Add(p.as, p.seen, n, maxImages)
+	i.Nodes.Add(p.node, p.seen, n, maxNodes)
+	i.Categories.Add(p.category, p.seen, n, maxImages)
 }
 
 // sentence says what the incident is, by its tallies.

@@ -96,6 +96,8 @@ type Issue struct {
 	// First and Last are the times (record.When) of the first and the newest record.
 	First time.Time `json:"first,omitzero"`
 	Last  time.Time `json:"last,omitzero"`
+	// Seen is Last, or when that was observed where the clock of a node was ahead.
+	Seen time.Time `json:"seen,omitzero"`
 	// Count is the number of records, Missed that of stops that they count as missed, Open that of
 	// stalls that last.
 	Count  int64 `json:"count"`
@@ -212,6 +214,9 @@ type Incident struct {
 	// Count and Missed are as in Issue.
 	Count  int64 `json:"count"`
 	Missed int64 `json:"missed,omitempty"`
+	// Newest and Oldest are IDs of records: of the newest, and of the first.
+	Newest string `json:"newest,omitempty"`
+	Oldest string `json:"oldest,omitempty"`
 	// Stalls is how many of Count are stalls.
 	Stalls int64 `json:"stalls,omitempty"`
 	// Issues are its members by ID; Workloads ("shop/deploy/checkout"), Pods, Causes ("oom_killed", or
@@ -256,7 +261,7 @@ type Tx interface {
 	// ByKin returns the issues that have a kin now (see Issue.Kin), in any order.
 	ByKin(kin string) ([]*Issue, error)
 	Put(*Issue) error
-	// Delete forgets an issue that has no records any more.
+	// Delete forgets an issue that has no records any more, and the IDs that it absorbed.
 	Delete(id string) error
 	// Absorb gives the records of one issue to another, which was Put before, and deletes the one;
 	// its ID belongs to the other from then on.

@@ -28,9 +28,11 @@ type Memory struct {
 	issues  map[string]*Issue // by ID
 	prints  map[string]string // fingerprint to ID
 	aliases map[string]string // absorbed ID to ID
-	kin     map[string][]string
-	kinOf   map[string]string              // by issue
-	members map[string]map[string]struct{} // records by issue or incident
+	// absorbed are the aliases of an issue.
+	absorbed map[string][]string
+	kin      map[string][]string
+	kinOf    map[string]string              // by issue
+	members  map[string]map[string]struct{} // records by issue or incident
 
 	incidents map[string]*Incident
 	subjects  map[string][]string // incidents by cluster, kind and subject
@@ -149,6 +151,7 @@ func (m *Memory) bound() {
 	}
 	if len(m.aliases) > maxIssues {
 		clear(m.aliases)
+		clear(m.absorbed)
 	}
 	if len(m.incidents) > maxIssues {
 		all := slices.Collect(maps.Values(m.incidents))

@@ -8,10 +8,10 @@ import (
 var _ Tx = (*Memory)(nil)
 
 func (m *Memory) get(id string) *Issue {
-	if into, ok := m.aliases[id]; ok {
-		id = into
+	if i := m.issues[id]; i != nil {
+		return i
 	}
-	return m.issues[id]
+	return m.issues[m.aliases[id]]
 }
 
 // ByFingerprint implements Tx.
@@ -66,6 +66,12 @@ func (m *Memory) remove(id string) {
 	if i := m.issues[id]; i != nil {
 		delete(m.prints, i.Fingerprint)
 	}
+	for _, alias := range m.absorbed[id] {
+		if m.aliases[alias] == id {
+			delete(m.aliases, alias)
+		}
+	}
+	delete(m.absorbed, id)
 	m.dropKin(id)
 	delete(m.issues, id)
 	delete(m.members, id)
@@ -77,13 +83,11 @@ func (m *Memory) Absorb(from, into *Issue) error {
 		m.enter(into.ID, id)
 		m.records[id].place.Issue = into.ID
 	}
-	m.remove(from.ID)
-	for alias, to := range m.aliases {
-		if to == from.ID {
-			m.aliases[alias] = into.ID
-		}
+	for _, alias := range append(m.absorbed[from.ID], from.ID) {
+		m.aliases[alias] = into.ID
+		m.absorbed[into.ID] = append(m.absorbed[into.ID], alias)
 	}
-	m.aliases[from.ID] = into.ID
+	m.remove(from.ID)
 	return nil
 }
 

@@ -63,7 +63,7 @@ func Compare(now time.Time) func(a, b *Issue) int {
 			cmp.Compare(slices.Index(states, as), slices.Index(states, bs)),
 			-cmp.Compare(a.Pods.since(since), b.Pods.since(since)),
 			-cmp.Compare(a.since(since), b.since(since)),
-			b.Last.Compare(a.Last),
+			b.last().Compare(a.last()),
 			strings.Compare(a.ID, b.ID),
 		)
 	}

@@ -16,9 +16,9 @@ const (
 // add the same.
 type part struct {
 	id string
-	// at is when: record.When, but no later than it was observed, as the clock of a node can be
-	// ahead. Zero where no time is known.
-	at                            time.Time
+	// at is when it was, by record.When; seen is that too, but no later than it was observed, as
+	// the clock of a node can be ahead. Zero where no time is known.
+	at, seen                      time.Time
 	stall, open, weak, before     bool
 	ended                         time.Time
 	missed                        int64
@@ -41,8 +41,8 @@ func partOf(r *record.Record, k *Key) part {
 	if r.Diagnosis.Detail != "" {
 		p.as = cut(k.Cause+"/"+r.Diagnosis.Detail, maxName)
 	}
-	if seen := utc(r.ObservedAt); !seen.IsZero() && p.at.After(seen) {
-		p.at = seen
+	if p.seen = p.at; !r.ObservedAt.IsZero() && p.at.After(r.ObservedAt) {
+		p.seen = utc(r.ObservedAt)
 	}
 	if s := r.Stop; s != nil {
 		p.before = s.BeforeWatch
@@ -78,12 +78,12 @@ func (i *Issue) count(p *part, n int64) {
 	if p.open {
 		i.Open = max(i.Open+n, 0)
 	}
-	i.Pods.Add(p.pod, p.at, n, maxPods)
-	i.Nodes.Add(p.node, p.at, n, maxNodes)
-	i.Images.Add(p.image, p.at, n, maxImages)
-	i.ImageIDs.Add(p.imageID, p.at, n, maxImages)
-	i.Revisions.Add(p.revision, p.at, n, maxRevisions)
-	i.ExitCodes.Add(p.code, p.at, n, maxCodes)
+	i.Pods.Add(p.pod, p.seen, n, maxPods)
+	i.Nodes.Add(p.node, p.seen, n, maxNodes)
+	i.Images.Add(p.image, p.seen, n, maxImages)
+	i.ImageIDs.Add(p.imageID, p.seen, n, maxImages)
+	i.Revisions.Add(p.revision, p.seen, n, maxRevisions)
+	i.ExitCodes.Add(p.code, p.seen, n, maxCodes)
 	i.hours(p, n)
 	if p.ran >= 0 {
 		i.Ran.add(p.ran, n)
@@ -94,16 +94,16 @@ func (i *Issue) count(p *part, n int64) {
 // spread over the time in which they ended. Where that is not known, they are counted in no
 // hour if they may have ended long before the watch, else in that of the record.
 func (i *Issue) hours(p *part, n int64) {
-	if p.at.IsZero() {
+	if p.seen.IsZero() {
 		return
 	}
-	last := hourOf(p.at)
+	last := hourOf(p.seen)
 	i.Hours = addHour(i.Hours, last, n)
 	if p.missed == 0 {
 		return
 	}
 	from, to := last, last
-	if until := p.missedUntil; !until.IsZero() && until.Before(p.at) {
+	if until := p.missedUntil; !until.IsZero() && until.Before(p.seen) {
 		to = hourOf(until)
 	}
 	switch {
@@ -137,6 +137,9 @@ func (i *Issue) widen(p *part) {
 	if p.ended.After(i.Ended) {
 		i.Ended = p.ended
 	}
+	if p.seen.After(i.Seen) {
+		i.Seen = p.seen
+	}
 	if p.at.IsZero() {
 		if i.Newest == "" {
 			i.Newest, i.Oldest = p.id, p.id
@@ -167,24 +170,23 @@ func latest(t time.Time, id string, p *part) (time.Time, string) {
 	return t, id
 }
 
-// narrow makes the times of the issue those of what is left, after a part was taken out that
-// may have been the first or the last. Records that retention removed are not known any
-// more: a bound that was not the part's own stays.
+// narrow makes the times those of what is left, after a part was taken out that may have been
+// the first or the last. Records that retention removed are not known any more: a time that
+// was not the part's own stays.
 func narrow(first, last *time.Time, oldest, newest *string, p *part, left func() (Point, Point, error)) error {
-	edge := *oldest == p.id || *newest == p.id || p.at.Equal(*first) || p.at.Equal(*last)
-	if !edge {
+	if *oldest != p.id && *newest != p.id {
 		return nil
 	}
 	from, to, err := left()
 	if err != nil {
 		return err
 	}
-	if *oldest == p.id || p.at.Equal(*first) {
+	if *oldest == p.id {
 		if *oldest = from.ID; !from.Time.IsZero() && !p.at.After(*first) {
 			*first = utc(from.Time)
 		}
 	}
-	if *newest == p.id || p.at.Equal(*last) {
+	if *newest == p.id {
 		if *newest = to.ID; !to.Time.IsZero() && !p.at.Before(*last) {
 			*last = utc(to.Time)
 		}

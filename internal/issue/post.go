@@ -219,7 +219,7 @@ func (p *poster) move(into *Issue, incident *Incident) error {
 	if p.old == nil || changed || moved {
 		into.count(&p.part, 1)
 		if incident != nil {
-			into.Incidents.Add(incident.ID, p.part.at, 1, maxIncidents)
+			into.Incidents.Add(incident.ID, p.part.seen, 1, maxIncidents)
 		}
 		if !same || p.part.at != p.old.at {
 			into.widen(&p.part)
@@ -231,7 +231,7 @@ func (p *poster) move(into *Issue, incident *Incident) error {
 	if arrives {
 		into.escalate(&p.part)
 	}
-	if err := p.absorb(into, arrives); err != nil {
+	if err := p.absorb(into, incident, arrives); err != nil {
 		return fmt.Errorf("absorb what was not known well: %w", err)
 	}
 	if changed || moved || told {
@@ -266,12 +266,20 @@ func (p *poster) take(same bool) error {
 	if !same && f.Best == p.part.id {
 		f.Best, f.BestAt = "", time.Time{}
 	}
+	began := !same && f.Began == p.part.id
+	if began {
+		f.Began, f.Changes = "", nil
+	}
+	if f.Count == 0 {
+		f.First, f.Last, f.Seen, f.Ended, f.Oldest, f.Newest = time.Time{}, time.Time{}, time.Time{}, time.Time{}, "", ""
+		return nil
+	}
 	err := narrow(&f.First, &f.Last, &f.Oldest, &f.Newest, p.old, func() (Point, Point, error) { return p.tx.Span(f.ID, p.part.id) })
 	if err != nil {
 		return fmt.Errorf("what is left of issue %s: %w", f.ID, err)
 	}
-	if !same && f.Began == p.part.id {
-		f.Began, f.Changes = f.Oldest, nil
+	if began {
+		f.Began = f.Oldest
 	}
 	return nil
 }
@@ -287,9 +295,11 @@ func (p *poster) leave() error {
 // tell takes over what the record says, and returns whether that is something else.
 func (i *Issue) tell(r *record.Record, p *part, joining bool) bool {
 	told := false
-	if i.Began == "" || i.Oldest == p.id && i.RegressedAt.IsZero() {
-		told = i.Began != p.id
-		i.Began = p.id
+	if i.Oldest == p.id && i.RegressedAt.IsZero() && i.Began != p.id {
+		i.Began, told = p.id, true
+	}
+	if i.Began == "" {
+		i.Began, told = cmp.Or(i.Oldest, p.id), true
 	}
 	if i.Began == p.id {
 		if c := changesOf(r); !slices.EqualFunc(c, i.Changes, sameChange) {
@@ -335,7 +345,7 @@ func sameChange(a, b record.Change) bool {
 
 // absorb takes in the issues of the kin whose cause is not known well, of which the record
 // shows what they are.
-func (p *poster) absorb(into *Issue, arrives bool) error {
+func (p *poster) absorb(into *Issue, incident *Incident, arrives bool) error {
 	if p.part.weak || into.Status == StatusResolved || p.settled || !arrives && !p.old.weak {
 		return nil
 	}
@@ -358,7 +368,7 @@ func (p *poster) absorb(into *Issue, arrives bool) error {
 		if err := p.tx.Put(into); err != nil {
 			return err
 		}
-		if err := p.rename(w, into); err != nil {
+		if err := p.rename(w, into, incident); err != nil {
 			return err
 		}
 		if err := p.tx.Absorb(w, into); err != nil {
@@ -399,12 +409,15 @@ func (i *Issue) merge(w *Issue) {
 	i.Ran.merge(w.Ran)
 	if !w.First.IsZero() && (i.First.IsZero() || w.First.Before(i.First)) {
 		i.First, i.Oldest = w.First, w.Oldest
-		if i.RegressedAt.IsZero() {
+		if i.RegressedAt.IsZero() && w.Began != "" {
 			i.Began, i.Changes = w.Began, w.Changes
 		}
 	}
 	if w.Last.After(i.Last) {
 		i.Last, i.Newest = w.Last, w.Newest
+	}
+	if w.Seen.After(i.Seen) {
+		i.Seen = w.Seen
 	}
 	if w.Ended.After(i.Ended) {
 		i.Ended = w.Ended

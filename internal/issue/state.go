@@ -53,13 +53,13 @@ func (i *Issue) state(now time.Time) State {
 	case Open:
 	}
 	switch {
-	case i.Open == 0 && !i.Last.IsZero() && now.After(i.silentAt(i.limit())):
+	case i.Count == 0, i.Open == 0 && !i.Last.IsZero() && now.After(i.silentAt(i.limit())):
 		return Resolved
 	case within(i.EscalatedAt, now, escalated):
 		return Escalating
 	case within(i.RegressedAt, now, fresh):
 		return Regressed
-	case within(i.First, now, fresh):
+	case within(i.first(), now, fresh):
 		return New
 	}
 	return Ongoing
@@ -79,13 +79,28 @@ func within(t, now time.Time, d time.Duration) bool { return !t.IsZero() && now.
 
 // silentAt is when an issue has been silent for a while.
 func (i *Issue) silentAt(d time.Duration) time.Time {
-	t := i.Last
+	t := i.last()
 	for _, u := range []time.Time{i.Ended, i.Since} {
 		if u.After(t) {
 			t = u
 		}
 	}
 	return t.Add(d)
+}
+
+// first and last are no later than the issue was seen: by the clock of a node they may be to come.
+func (i *Issue) first() time.Time {
+	if i.First.After(i.Seen) {
+		return i.Seen
+	}
+	return i.First
+}
+
+func (i *Issue) last() time.Time {
+	if i.Last.After(i.Seen) {
+		return i.Seen
+	}
+	return i.Last
 }
 
 // limit is how long it may be silent until it is over.
@@ -109,7 +124,7 @@ func (i *Issue) arrive(p, old *part) {
 	if i.Status == "" {
 		i.Status = Open
 	}
-	at := p.at
+	at := p.seen
 	if old != nil && p.stall && i.Ended.After(at) {
 		at = i.Ended // a stall that goes on again, under its old begin
 	}
@@ -159,7 +174,7 @@ func (i *Issue) lags(p *part) bool {
 
 // escalate notes that the issue, with this record counted, comes much more often than it did.
 func (i *Issue) escalate(p *part) {
-	at := p.at
+	at := p.seen
 	if p.before || at.IsZero() || !at.After(i.EscalatedAt) || at.Sub(i.First) < time.Hour {
 		return
 	}
@@ -214,14 +229,14 @@ func (i *Issue) Amend(a Action) error {
 			i.Resolution = ByPerson
 		}
 		if i.Image == "" && i.ImageID == "" {
-			i.Image, i.ImageID = last(i.Images), last(i.ImageIDs)
+			i.Image, i.ImageID = front(i.Images), front(i.ImageIDs)
 		}
 	case Open, StatusArchived:
 	}
 	return nil
 }
 
-func last(t Tally) string {
+func front(t Tally) string {
 	if len(t.Values) == 0 {
 		return ""
 	}

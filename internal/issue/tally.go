@@ -89,6 +89,18 @@ func (t *Tally) merge(o Tally, bound int) {
 	t.bound(bound)
 }
 
+// rename counts under another value what was counted under one.
+func (t *Tally) rename(from, to string, bound int) {
+	i := slices.IndexFunc(t.Values, func(c Count) bool { return c.Value == from })
+	if i < 0 {
+		return
+	}
+	c := t.Values[i]
+	t.Values = slices.Delete(t.Values, i, i+1)
+	c.Value = to
+	t.merge(Tally{Values: []Count{c}}, bound)
+}
+
 // of returns how often a value was counted.
 func (t *Tally) of(value string) int64 {
 	value = cut(value, maxName)
