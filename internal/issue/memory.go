@@ -57,7 +57,7 @@ func NewMemory(limit int) *Memory {
 	}
 	return &Memory{
 		limit: limit, records: make(map[string]*remembered),
-		issues: make(map[string]*Issue), prints: make(map[string]string), aliases: make(map[string]string),
+		issues: make(map[string]*Issue), prints: make(map[string]string), aliases: make(map[string]string), absorbed: make(map[string][]string),
 		kin: make(map[string][]string), kinOf: make(map[string]string), members: make(map[string]map[string]struct{}),
 		incidents: make(map[string]*Incident), subjects: make(map[string][]string),
 	}

@@ -61,9 +61,13 @@ func (c *Count) span(first, last time.Time) {
 
 // up moves a value to its place: the newest first.
 func (t *Tally) up(i int) {
-	for ; i > 0 && newest(t.Values[i-1], t.Values[i]) > 0; i-- {
-		t.Values[i-1], t.Values[i] = t.Values[i], t.Values[i-1]
+	j := 0
+	for j < i && newest(t.Values[j], t.Values[i]) < 0 {
+		j++
 	}
+	c := t.Values[i]
+	copy(t.Values[j+1:i+1], t.Values[j:i])
+	t.Values[j] = c
 }
 
 func (t *Tally) bound(n int) {
