@@ -297,7 +297,7 @@ func Explanations(found []pipeline.Finding) []printer.Explanation {
 		if f := byID[g.Newest.ID]; f != nil {
 			x.History = historyOf(f)
 		}
-		for _, r := range g.Findings[1:] {
+		for _, r := range g.Findings {
 			if r.Pod != g.Newest.Pod {
 				x.Like = append(x.Like, *r)
 			}

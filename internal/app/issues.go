@@ -101,7 +101,10 @@ func has(t issue.Tally, value string) bool {
 // concern keeps the incidents that have to do with what is asked for.
 func concern(incidents []issue.Incident, q *store.IssueQuery) []issue.Incident {
 	return slices.DeleteFunc(incidents, func(in issue.Incident) bool {
-		if len(q.Causes) > 0 && !slices.ContainsFunc(q.Causes, func(c string) bool { return has(in.Causes, c) }) {
+		if len(q.Causes) > 0 && !slices.ContainsFunc(in.Causes.Values, func(c issue.Count) bool {
+			cause, _, _ := strings.Cut(c.Value, "/") // with its detail
+			return slices.Contains(q.Causes, cause)
+		}) {
 			return true
 		}
 		return len(q.Namespaces) > 0 && !slices.ContainsFunc(in.Workloads.Values, func(w issue.Count) bool {
@@ -133,8 +136,8 @@ func issueCoverage(issues []issue.Issue) record.Coverage {
 type SeenIssue struct {
 	Issue     issue.Issue
 	Incidents []issue.Incident
-	// Newest is its newest record with what is known around it, and nothing where it is not kept
-	// any more.
+	// Newest is its newest record of those that are known best, with what is known around it, and
+	// nothing where none is kept any more.
 	Newest Seen
 	AsOf   time.Time
 }
@@ -158,18 +161,30 @@ func StoredIssue(ctx context.Context, r store.Reader, id string, now time.Time) 
 			out.Incidents = append(out.Incidents, in)
 		}
 	}
-	if i.Newest == "" {
-		return out, nil
-	}
-	rec, err := r.Get(ctx, i.Newest)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return out, nil
-	case err != nil:
+	for _, id := range telling(&i) {
+		rec, err := r.Get(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound): // retention took it
+			continue
+		case err != nil:
+			return out, err
+		}
+		out.Newest, err = withContext(ctx, r, []pipeline.Finding{{Record: rec}})
 		return out, err
 	}
-	out.Newest, err = withContext(ctx, r, []pipeline.Finding{{Record: rec}})
-	return out, err
+	return out, nil
+}
+
+// telling are the IDs of the records that tell most of an issue: the newest of those that are
+// known best, and the newest of all.
+func telling(i *issue.Issue) []string {
+	var out []string
+	for _, id := range []string{i.Best, i.Newest} {
+		if id != "" {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 func noIssue(id string, err error) error {
@@ -199,9 +214,12 @@ func GroupedIssue(found []pipeline.Finding, coverage record.Coverage, id string,
 			out.Incidents = append(out.Incidents, incidents[i])
 		}
 	}
-	for i := range found {
-		if found[i].Record.ID == out.Issue.Newest {
-			out.Newest.Findings = found[i : i+1]
+	for _, id := range telling(&out.Issue) {
+		for i := range found {
+			if found[i].Record.ID == id {
+				out.Newest.Findings = found[i : i+1]
+				return out, nil
+			}
 		}
 	}
 	return out, nil

@@ -8,44 +8,49 @@ import (
 	"strings"
 	"time"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
-// Group is what several pods of one workload have in common.
+// Group is what several pods of one workload have in common: the findings of one issue.
 type Group struct {
-	// Newest is the newest finding of the group, Findings are all of them, newest first.
+	// Newest is the newest finding of the group whose cause is known, Findings are all of them,
+	// newest first.
 	Newest   *record.Record
 	Findings []*record.Record
 	// Pods is how many pods they belong to.
 	Pods int
 }
 
-// groupKey is what findings share that are one problem.
-type groupKey struct {
-	cluster, namespace, workload, container string
-	kind                                    record.Kind
-	cause, detail                           string
-}
-
-// GroupBy puts findings together that say the same of one container of a workload:
-// failures first, then disruptions, and the newest first among them.
+// GroupBy puts findings together that are of one issue: failures first, then disruptions, and
+// the newest first among them.
 func GroupBy(records []record.Record) []Group {
-	groups := make(map[groupKey]*Group)
-	var keys []groupKey
+	places := slices.Clone(records) // the records themselves are told nothing
+	for i := range places {
+		places[i].ID = "" // each is one of its own
+	}
+	issue.Group(places, time.Time{})
+	groups := make(map[string]*Group)
+	var keys []string
 	for i := range records {
-		r := &records[i]
-		key := groupKey{r.Cluster, r.Namespace, Workload(r), r.Container, r.Kind, r.Diagnosis.Cause, r.Diagnosis.Detail}
+		key := fmt.Sprintf("record %d", i)
+		if ref := places[i].Issue; ref != nil {
+			key = ref.ID
+		}
 		if groups[key] == nil {
 			groups[key] = new(Group)
 			keys = append(keys, key)
 		}
-		groups[key].Findings = append(groups[key].Findings, r)
+		groups[key].Findings = append(groups[key].Findings, &records[i])
 	}
 	out := make([]Group, 0, len(keys))
 	for _, key := range keys {
 		g := groups[key]
 		slices.SortStableFunc(g.Findings, func(a, b *record.Record) int { return b.When().Compare(a.When()) })
 		g.Newest = g.Findings[0]
+		if known := slices.IndexFunc(g.Findings, func(r *record.Record) bool { return r.Diagnosis.Confidence != record.Unknown }); known > 0 {
+			g.Newest = g.Findings[known]
+		}
 		pods := make(map[string]bool)
 		for _, r := range g.Findings {
 			if r.Pod != "" {

@@ -60,6 +60,9 @@ func ExplainIssue(w io.Writer, x IssueExplanation, o ExplainOptions) error {
 	p.section("CAUSE", lines)
 	p.section("STATE", p.hanging(p.state(i)))
 	p.section(nounOf(i), p.hanging(p.counts(i)))
+	if len(i.ExitCodes.Values) > 1 {
+		p.section("EXIT CODES", p.tally(i.ExitCodes))
+	}
 	p.section("TREND", p.trends(i, x.AsOf))
 	p.section("PODS", p.tally(i.Pods))
 	p.section("NODES", p.tally(i.Nodes))
@@ -144,6 +147,9 @@ func (p *page) state(i *issue.Issue) string {
 func (p *page) resolved(i *issue.Issue, by func(string) string) string {
 	switch i.Resolution {
 	case issue.BySilence:
+		if i.Kind == record.KindStall && i.Ended.After(i.Last) {
+			return "resolved by silence: the last was over at " + p.time(i.Ended) + " (" + p.ago(i.Ended) + ")"
+		}
 		return "resolved by silence: not seen since " + p.time(i.Last) + " (" + p.ago(i.Last) + ")"
 	case issue.ByImage:
 		text := "resolved: its pods run another image"
@@ -170,7 +176,10 @@ func (p *page) counts(i *issue.Issue) string {
 		total += fmt.Sprintf(" (%d only counted)", i.Missed)
 	}
 	if i.Open > 0 {
-		total += fmt.Sprintf(", %d of them last", i.Open)
+		total += fmt.Sprintf(", %d of them now", i.Open)
+	}
+	if joined := i.Count - i.Known; joined > 0 && i.Known > 0 {
+		total += fmt.Sprintf(", %d of them like these but of no known cause", joined)
 	}
 	if !i.First.IsZero() {
 		total += "; the first at " + p.time(i.First) + " (" + p.ago(i.First) + ")"
@@ -317,12 +326,20 @@ func ExplainIncident(w io.Writer, x IncidentExplanation, o ExplainOptions) error
 	if in.Summary != "" {
 		p.section("SUMMARY", p.paragraph(Shorten(in.Summary, longest)))
 	}
+	noun := "STOPS"
+	if in.Stalls > 0 {
+		noun = "STALLS"
+	}
 	total := fmt.Sprint(in.Count + in.Missed)
+	if in.Stalls > 0 && in.Stalls < in.Count {
+		noun = "FINDINGS"
+		total += fmt.Sprintf(" (%d stalls)", in.Stalls)
+	}
 	if in.Missed > 0 {
 		total += fmt.Sprintf(" (%d only counted)", in.Missed)
 	}
 	total += " in " + counted(in.Pods, "pod") + " of " + counted(in.Workloads, "workload")
-	p.section("STOPS", p.hanging(total))
+	p.section(noun, p.hanging(total))
 	p.section("CAUSES", p.tally(in.Causes))
 	if in.Kind != issue.OnNode {
 		p.section("NODES", p.tally(in.Nodes))

@@ -30,10 +30,10 @@ func issues() []issue.Issue {
 		{
 			ID: "WR-4F2A1C", Key: issue.Key{Cluster: "prod", Namespace: "shop", Workload: record.Workload{Kind: "Deployment", Name: "checkout"}, Container: "api", Kind: record.KindStop, Cause: "oom_killed"},
 			Category: record.Failure, Detail: "container_limit", Confidence: record.Confirmed, Summary: "It used more memory than its limit of 256Mi.",
-			First: at(72 * time.Hour), Last: at(41 * time.Second), Count: 211, Missed: 3, State: issue.Escalating, EscalatedAt: at(20 * time.Minute),
+			First: at(72 * time.Hour), Last: at(41 * time.Second), Count: 211, Known: 201, Missed: 3, State: issue.Escalating, EscalatedAt: at(20 * time.Minute),
 			Pods: tallyOf("checkout-1", "checkout-2", "checkout-3", "checkout-4", "checkout-5", "checkout-6"), Nodes: tallyOf("node-1", "node-2"),
 			Images: tallyOf("registry.example/checkout:1.4", "registry.example/checkout:1.5"), Revisions: tallyOf("6f7c9"),
-			Incidents: tallyOf("WI-91C03B"),
+			Incidents: tallyOf("WI-91C03B"), ExitCodes: tallyOf("1", "137"),
 			Hours:     []issue.Hour{{Hour: hour - 70, Count: 1}, {Hour: hour - 20, Count: 3}, {Hour: hour - 9, Count: 8}, {Hour: hour - 3, Count: 20}, {Hour: hour - 1, Count: 60}, {Hour: hour, Count: 122}},
 			Ran:       issue.Spread{Count: 211, Min: 180, Max: 540, Sum: 211 * 200},
 			Changes: []record.Change{
