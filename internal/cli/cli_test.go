@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command line as a person would. Beside the usual commands,
 // scripts have "recording NAME FILE", which writes a recorded watch, "history NAME FILE",
-// which makes a store of one, and "outdated NAME FILE", which makes a store of a recorded state
+// which makes a store of one ("recent NAME FILE": as if it had ended a minute ago), "fleet FILE", which makes
+// one of many workloads, and "outdated NAME FILE", which makes a store of a recorded state
 // by rules that knew no cause.
 func TestScripts(t *testing.T) {
 	forbidding := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -64,6 +65,12 @@ func TestScripts(t *testing.T) {
 			},
 			"history": func(ts *testscript.TestScript, _ bool, args []string) {
 				makeHistory(ts, unpack(ts, filepath.Join(recordings, args[0], "watch.jsonl.gz")), ts.MkAbs(args[1]))
+			},
+			"recent": func(ts *testscript.TestScript, _ bool, args []string) {
+				makeHistory(ts, movedToNow(unpack(ts, filepath.Join(recordings, args[0], "watch.jsonl.gz"))), ts.MkAbs(args[1]))
+			},
+			"fleet": func(ts *testscript.TestScript, _ bool, args []string) {
+				makeFleet(ts, ts.MkAbs(args[0]))
 			},
 			"outdated": func(ts *testscript.TestScript, _ bool, args []string) {
 				makeOutdated(ts, filepath.Join(recordings, args[0], "dump.tar.gz"), ts.MkAbs(args[1]))
@@ -99,6 +106,28 @@ func makeHistory(ts *testscript.TestScript, stream []byte, path string) {
 	ts.Check(err)
 	ts.Check(db.Append(ctx, store.Batch{Records: found}))
 	ts.Check(db.Close())
+}
+
+// movedToNow moves all times so that the newest is a minute ago.
+func movedToNow(stream []byte) []byte {
+	var newest time.Time
+	each := func(f func(time.Time) time.Time) []byte {
+		return timestamp.ReplaceAllFunc(stream, func(text []byte) []byte {
+			t, err := time.Parse(time.RFC3339, string(text))
+			if err != nil {
+				return text
+			}
+			return []byte(f(t).Format(time.RFC3339))
+		})
+	}
+	each(func(t time.Time) time.Time {
+		if t.After(newest) {
+			newest = t
+		}
+		return t
+	})
+	by := time.Since(newest).Truncate(time.Second) - time.Minute
+	return each(func(t time.Time) time.Time { return t.Add(by) })
 }
 
 // makeOutdated stores what a recorded state shows, with its evidence, as older rules would

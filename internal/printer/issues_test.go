@@ -34,8 +34,8 @@ func issues() []issue.Issue {
 			Pods: tallyOf("checkout-1", "checkout-2", "checkout-3", "checkout-4", "checkout-5", "checkout-6"), Nodes: tallyOf("node-1", "node-2"),
 			Images: tallyOf("registry.example/checkout:1.4", "registry.example/checkout:1.5"), Revisions: tallyOf("6f7c9"),
 			Incidents: tallyOf("WI-91C03B"), ExitCodes: tallyOf("1", "137"),
-			Hours:     []issue.Hour{{Hour: hour - 70, Count: 1}, {Hour: hour - 20, Count: 3}, {Hour: hour - 9, Count: 8}, {Hour: hour - 3, Count: 20}, {Hour: hour - 1, Count: 60}, {Hour: hour, Count: 122}},
-			Ran:       issue.Spread{Count: 211, Min: 180, Max: 540, Sum: 211 * 200},
+			Hours: []issue.Hour{{Hour: hour - 70, Count: 1}, {Hour: hour - 20, Count: 3}, {Hour: hour - 9, Count: 8}, {Hour: hour - 3, Count: 20}, {Hour: hour - 1, Count: 60}, {Hour: hour, Count: 122}},
+			Ran:   issue.Spread{Count: 211, Min: 180, Max: 540, Sum: 211 * 200},
 			Changes: []record.Change{
 				{
 					Kind: record.ChangeRollout, Object: "Deployment shop/checkout", Time: at(72*time.Hour + 6*time.Minute), From: "40", To: "41", By: "kubectl",
