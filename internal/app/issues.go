@@ -145,9 +145,9 @@ type SeenIssue struct {
 // StoredIssue returns what a history knows of an issue.
 func StoredIssue(ctx context.Context, r store.Reader, id string, now time.Time) (SeenIssue, error) {
 	out := SeenIssue{AsOf: now}
-	i, err := r.Issue(ctx, id)
+	i, err := FindIssue(ctx, r, id)
 	if err != nil {
-		return out, noIssue(id, err)
+		return out, err
 	}
 	i.State = i.At(now)
 	out.Issue = i
@@ -187,12 +187,42 @@ func telling(i *issue.Issue) []string {
 	return out
 }
 
+// FindIssue returns an issue by its ID, by that of one which it absorbed, or by the beginning
+// of its ID.
+func FindIssue(ctx context.Context, r store.Reader, id string) (issue.Issue, error) {
+	found, err := r.Issue(ctx, id)
+	if err == nil || !errors.Is(err, store.ErrNotFound) {
+		return found, err
+	}
+	var all []issue.Issue
+	var q store.IssueQuery
+	for {
+		page, next, err := r.Issues(ctx, q)
+		if err != nil {
+			return found, err
+		}
+		for i := range page {
+			if this := page[i].ID; len(id) < len(this) && strings.EqualFold(this[:len(id)], id) {
+				all = append(all, page[i])
+			}
+		}
+		if q.Cursor = next; next == "" {
+			break
+		}
+	}
+	one, err := withPrefix(id, all, func(i *issue.Issue) string { return i.ID })
+	if err != nil {
+		return found, err
+	}
+	return *one, nil
+}
+
 func noIssue(id string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("%s: %w", id, ErrNoIssue)
 	case errors.Is(err, store.ErrAmbiguous):
-		return fmt.Errorf("%s is the beginning of several IDs: %w", id, err)
+		return fmt.Errorf("%s is the beginning of several issues' IDs: %w", id, err)
 	}
 	return err
 }

@@ -4,71 +4,25 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/metrics"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/redact"
 )
 
-// Groups are the issues and incidents of a watch, which tells each record its own. The zero
-// value is ready.
-type Groups struct {
-	mu     sync.Mutex
-	memory *issue.Memory
-}
-
-// watched is how many records a watch remembers to tell those that come again from new ones.
-const watched = 10_000
-
-// post counts a record, and tells it its issue.
-func (g *Groups) post(r *record.Record, now time.Time) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.memory == nil {
-		g.memory = issue.NewMemory(watched)
-	}
-	if _, err := g.memory.Post(*r); err != nil {
-		return err
-	}
-	r.Issue = g.memory.Ref(r.ID, now)
-	return nil
-}
-
-// Incident returns an incident that has enough members to be one.
-func (g *Groups) Incident(id string) (issue.Incident, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.memory == nil {
-		return issue.Incident{}, false
-	}
-	in, err := g.memory.Incident(id)
-	if err != nil || in == nil || !in.Shown() {
-		return issue.Incident{}, false
-	}
-	return in.Clone(), true
-}
-
-// Watch shows stops as they happen until ctx ends, each with its issue, and keeps nothing.
-func Watch(ctx context.Context, s Source, settle time.Duration, logger *slog.Logger, groups *Groups, show func(record.Record) error) error {
-	ledger := new(pipeline.Memory)
+// Watch shows stops as they happen until ctx ends, each with its issue, and keeps nothing
+// but what ledger has of them.
+func Watch(ctx context.Context, s Source, settle time.Duration, logger *slog.Logger, ledger *pipeline.Memory, show func(record.Record) error) error {
 	live, err := newLive(ctx, s, ledger, metrics.New(prometheus.NewRegistry(), s.Version), logger)
 	if err != nil {
 		return err
 	}
-	deliver := func(r record.Record) error {
-		if err := groups.post(&r, time.Now()); err != nil {
-			return err
-		}
-		return show(r)
-	}
-	return live.tell(ctx, &pipeline.Relay{Ledger: ledger, Settle: settle, Settled: live.runtime.Settled, Deliver: deliver, Now: time.Now})
+	return live.tell(ctx, &pipeline.Relay{Ledger: ledger, Settle: settle, Settled: live.runtime.Settled, Deliver: show, Now: time.Now})
 }
 
 // Last returns what Look finds of all pods.

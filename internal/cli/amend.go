@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,7 +126,8 @@ func runAmend(ctx context.Context, e *environment, o *amendOptions, a amendment,
 
 func (o *amendOptions) said(a amendment) string {
 	if o.period > 0 {
-		return a.done + " for " + printer.Duration(o.period)
+		// 24h0m0s says no more than 24h.
+		return a.done + " for " + strings.TrimSuffix(strings.TrimSuffix(o.period.String(), "0s"), "0m")
 	}
 	return a.done
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
-	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
@@ -190,9 +189,12 @@ func (o *explainOptions) printIncident(e *environment, seen app.SeenIncident) er
 // storedIssues opens a history and looks up the issues that arguments name, all of them or
 // none. The caller closes the store.
 func storedIssues(ctx context.Context, path string, args []string) (db *sqlite.Store, found []issue.Issue, err error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, nil, fmt.Errorf("open store %s: %w", path, err)
+	// What is not there is not made, and what cannot be written is said before anything is done.
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open store %s to write: %w", path, errors.Unwrap(err))
 	}
+	f.Close()
 	if db, err = sqlite.Open(ctx, sqlite.Options{Path: path}); err != nil {
 		return nil, nil, err
 	}
@@ -209,13 +211,8 @@ func storedIssues(ctx context.Context, path string, args []string) (db *sqlite.S
 		if incidentIDs.MatchString(id) {
 			return db, nil, fmt.Errorf("%s is an incident; what can be done is done to its issues, which \"explain %s\" names", id, id)
 		}
-		i, err := db.Issue(ctx, id)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			return db, nil, fmt.Errorf("there is no issue %s in %s", id, path)
-		case errors.Is(err, store.ErrAmbiguous):
-			return db, nil, fmt.Errorf("%s is the beginning of several issues' IDs", id)
-		case err != nil:
+		i, err := app.FindIssue(ctx, db, id)
+		if err != nil {
 			return db, nil, err
 		}
 		found = append(found, i)

@@ -59,7 +59,7 @@ func fleet(now time.Time) []record.Record {
 			record.Diagnosis{Cause: "liveness_probe", Detail: "timeout", Summary: "The liveness probe timed out."})
 	}
 	for i := range 12 {
-		add("shop", fmt.Sprintf("rolled-%02d", i), "rolled-x", "node-03", "shop/rolled:1", 0, time.Hour, record.Lifecycle,
+		add("shop", fmt.Sprintf("rolled-%02d", i), fmt.Sprintf("rolled-%02d-x", i), "node-03", "shop/rolled:1", 0, time.Hour, record.Lifecycle,
 			record.Diagnosis{Cause: "pod_deleted", Detail: "rollout", Summary: "A rollout replaced the pod."})
 	}
 	return out

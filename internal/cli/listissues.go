@@ -218,7 +218,11 @@ func (o *listOptions) showIssues(e *environment, seen app.Issues, several bool) 
 // wantsIncident tells whether an incident is of what is asked for: of what was lately,
 // where no flag says otherwise.
 func (o *listOptions) wantsIncident(in *issue.Incident, wanted []record.Category, now time.Time) bool {
-	if o.since <= 0 && len(o.issues.states) == 0 && in.Last.Before(now.Add(-printer.DefaultWindow)) {
+	if len(o.issues.states) == 0 {
+		if o.since <= 0 && in.Last.Before(now.Add(-printer.DefaultWindow)) {
+			return false
+		}
+	} else if !slices.ContainsFunc(issue.States(), func(s issue.State) bool { return s.Active() && o.issues.wants(s) }) {
 		return false
 	}
 	return wanted == nil || slices.ContainsFunc(in.Categories.Values, func(c issue.Count) bool {

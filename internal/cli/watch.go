@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/whyrestart/whyrestart/internal/app"
+	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -64,7 +65,7 @@ func runWatch(cmd *cobra.Command, e *environment, o *watchOptions) error {
 	if err != nil {
 		return err
 	}
-	return app.Watch(cmd.Context(), source, o.settle, e.logger(quiet), new(app.Groups), o.filtered(show))
+	return app.Watch(cmd.Context(), source, o.settle, e.logger(quiet), new(pipeline.Memory), o.filtered(show))
 }
 
 func (o *watchOptions) filtered(show func(record.Record) error) func(record.Record) error {
@@ -82,13 +83,13 @@ func (o *watchOptions) table(ctx context.Context, e *environment, source app.Sou
 	if err != nil {
 		return err
 	}
-	groups := new(app.Groups)
-	f := &folder{rows: rows, incident: groups.Incident}
+	ledger := new(pipeline.Memory)
+	f := &folder{rows: rows, incident: ledger.Incident}
 	g, gctx := errgroup.WithContext(ctx)
 	watched := make(chan struct{})
 	g.Go(func() error {
 		defer close(watched)
-		return app.Watch(gctx, source, o.settle, e.logger(quiet), groups, o.filtered(once(f.show)))
+		return app.Watch(gctx, source, o.settle, e.logger(quiet), ledger, o.filtered(once(f.show)))
 	})
 	g.Go(func() error {
 		tick := time.NewTicker(foldEvery)

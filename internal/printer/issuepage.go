@@ -236,7 +236,11 @@ func (p *page) tally(t issue.Tally) []string {
 	var parts []string
 	for n, v := range all {
 		if n == named {
-			parts = append(parts, fmt.Sprintf("and %d more", len(all)-n))
+			more := fmt.Sprint(len(all) - n)
+			if t.More {
+				more += "+"
+			}
+			parts = append(parts, "and "+more+" more")
 			break
 		}
 		parts = append(parts, fmt.Sprintf("%s (%d)", v.Value, v.Count))
@@ -361,25 +365,45 @@ func ExplainIncident(w io.Writer, x IncidentExplanation, o ExplainOptions) error
 	return err
 }
 
-// members lists the issues of an incident with how often each was hit by it.
+// members lists the issues of an incident, with how many of the stops of each belong to it.
 func (p *page) members(x IncidentExplanation) []string {
 	counts := make(map[string]int64)
 	for _, v := range x.Incident.Issues.Values {
 		counts[v.Value] = v.Count
 	}
-	var out []string
-	for n := range x.Members {
-		i := &x.Members[n]
-		if n == members {
-			out = append(out, fmt.Sprintf("and %d more", len(x.Members)-n))
-			break
-		}
+	shown := x.Members[:min(members, len(x.Members))]
+	var rows [][]string
+	for n := range shown {
+		i := &shown[n]
 		who := i.Namespace + " " + IssueWorkload(i)
 		if i.Container != "" {
 			who += ":" + i.Container
 		}
-		text := fmt.Sprintf("%s  %s, %s, %d of its %d, %s", i.ID, who, issueCause(i), counts[i.ID], i.Count+i.Missed, i.State)
-		out = append(out, p.hanging(text)...)
+		row := []string{i.ID, who, fmt.Sprintf("%d of %d", counts[i.ID], i.Count), string(i.State)}
+		if len(x.Incident.Causes.Values) != 1 {
+			row = slices.Insert(row, 2, i.Cause)
+		}
+		for c := range row {
+			row[c] = Escape(row[c])
+		}
+		rows = append(rows, row)
+	}
+	widths := make(map[int]int)
+	for _, row := range rows {
+		for c := range row {
+			widths[c] = max(widths[c], Columns(row[c]))
+		}
+	}
+	var out []string
+	for _, row := range rows {
+		var line []string
+		for c := range row {
+			line = append(line, pad(row[c], widths[c]))
+		}
+		out = append(out, Shorten(strings.TrimRight(strings.Join(line, "  "), " "), p.body()))
+	}
+	if more := len(x.Members) - len(shown); more > 0 {
+		out = append(out, fmt.Sprintf("and %d more", more))
 	}
 	return out
 }

@@ -246,8 +246,7 @@ func IssueName(w io.Writer, i issue.Issue) error {
 	return err
 }
 
-// Hidden says in one line what a list leaves out, and which flags show it; empty where
-// nothing is.
+// Hidden is what a list leaves out.
 type Hidden struct {
 	// States and Categories count issues by what they were left out for.
 	States     map[issue.State]int
@@ -256,43 +255,35 @@ type Hidden struct {
 	Folded, Beyond int
 }
 
-// String is the line.
+// String says in one line what is left out, and which flags show it; empty where nothing is.
 func (h Hidden) String() string {
-	var parts, flags []string
-	states := 0
+	var parts []string
+	group := func(flag string, what ...string) {
+		if len(what) > 0 {
+			parts = append(parts, strings.Join(what, ", ")+" ("+flag+")")
+		}
+	}
+	var states, categories []string
 	for _, s := range issue.States() {
 		if n := h.States[s]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, s))
-			states += n
+			states = append(states, fmt.Sprintf("%d %s", n, s))
 		}
 	}
-	if states > 0 {
-		flags = append(flags, "--state all")
-	}
-	categories := 0
 	for _, c := range []record.Category{record.Failure, record.Disruption, record.Lifecycle} {
 		if n := h.Categories[c]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, c))
-			categories += n
+			categories = append(categories, fmt.Sprintf("%d %s", n, c))
 		}
 	}
-	if categories > 0 {
-		flags = append(flags, "--category all")
-	}
+	group("--state all", states...)
+	group("--category all", categories...)
 	if h.Folded > 0 {
-		parts = append(parts, fmt.Sprintf("%d of the incidents above", h.Folded))
-		flags = append(flags, "--unfold")
+		group("--unfold", fmt.Sprintf("%d folded into the incidents", h.Folded))
 	}
 	if h.Beyond > 0 {
-		parts = append(parts, fmt.Sprintf("%d beyond the limit", h.Beyond))
-		flags = append(flags, "--limit 0")
+		group("--limit 0", fmt.Sprintf("%d beyond the limit", h.Beyond))
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	noun := "issues"
-	if states+categories+h.Folded+h.Beyond == 1 {
-		noun = "issue"
-	}
-	return strings.Join(parts, ", ") + " " + noun + " not shown: " + strings.Join(flags, ", ")
+	return "Issues not shown: " + strings.Join(parts, ", ")
 }

@@ -289,12 +289,12 @@ func TestHidden(t *testing.T) {
 		want   string
 	}{
 		{printer.Hidden{}, ""},
-		{printer.Hidden{States: map[issue.State]int{issue.Resolved: 1}}, "1 resolved issue not shown: --state all"},
+		{printer.Hidden{States: map[issue.State]int{issue.Resolved: 1}}, "Issues not shown: 1 resolved (--state all)"},
 		{
 			printer.Hidden{States: map[issue.State]int{issue.Resolved: 3, issue.Muted: 1}, Categories: map[record.Category]int{record.Lifecycle: 12}},
-			"1 muted, 3 resolved, 12 lifecycle issues not shown: --state all, --category all",
+			"Issues not shown: 1 muted, 3 resolved (--state all), 12 lifecycle (--category all)",
 		},
-		{printer.Hidden{Folded: 19, Beyond: 2}, "19 of the incidents above, 2 beyond the limit issues not shown: --unfold, --limit 0"},
+		{printer.Hidden{Folded: 19, Beyond: 2}, "Issues not shown: 19 folded into the incidents (--unfold), 2 beyond the limit (--limit 0)"},
 	} {
 		if got := tc.hidden.String(); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
