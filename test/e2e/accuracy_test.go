@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -50,10 +49,7 @@ func newAccuracy() *accuracy {
 	if a.file == "" {
 		return a
 	}
-	a.kubectl = filepath.Join(stateDir(), "bin", "kubectl")
-	if _, err := os.Stat(a.kubectl); err != nil {
-		a.kubectl = "kubectl"
-	}
+	a.kubectl = kubectlPath()
 	return a
 }
 

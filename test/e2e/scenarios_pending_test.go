@@ -98,6 +98,7 @@ func pendingScenarios() []scenario {
 		scenario{
 			name: "pending-taint", needsNode: true, truth: []claim{stalled("app", "the only node has a taint that the pod does not tolerate", "unschedulable", "taint", proven).quoting(closingTaint)},
 			run: func(s *space) {
+				s.cordonAlone()
 				s.taint(corev1.Taint{Key: closingTaint, Value: "maintenance", Effect: corev1.TaintEffectNoSchedule})
 				s.create(intolerant(newPod("app", steady("main"))))
 				s.untilStalls("app", "", 1)
@@ -106,6 +107,7 @@ func pendingScenarios() []scenario {
 		scenario{
 			name: "pending-cordon", needsNode: true, truth: []claim{stalled("app", "the only node is cordoned", "unschedulable", "cordoned", proven)},
 			run: func(s *space) {
+				s.cordonAlone()
 				s.cordon(true)
 				s.t.Cleanup(func() { s.cordon(false) })
 				p := newPod("app", steady("main"))

@@ -114,7 +114,7 @@ func (k *soak) rollOut() string {
 func (k *soak) rollBack() string {
 	m := k.pick(func(m *member) bool { return rolls(m) && !m.onDelete })
 	var out bytes.Buffer
-	cmd := exec.CommandContext(k.ctx, k.kubectl, "rollout", "undo", "-n", m.namespace, strings.ToLower(m.kind)+"/"+m.name)
+	cmd := exec.CommandContext(k.ctx, kubectlPath(), "rollout", "undo", "-n", m.namespace, strings.ToLower(m.kind)+"/"+m.name)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
 		if strings.Contains(out.String(), "no rollout history") || strings.Contains(out.String(), "no last revision") || strings.Contains(out.String(), "skipped rollback") {

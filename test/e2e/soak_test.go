@@ -48,7 +48,6 @@ type soak struct {
 	ctx     context.Context
 	program *program
 	records *records
-	kubectl string
 	dir     string
 
 	random   *rand.Rand
@@ -84,7 +83,6 @@ func newSoak(t *testing.T, s *suite) *soak {
 		k.must(err, "read SOAK_SEED")
 	}
 	k.random = rand.New(rand.NewPCG(k.seed, 0))
-	k.kubectl = filepath.Join(stateDir(), "bin", "kubectl")
 	k.dir = filepath.Join(s.dir, "soak")
 	k.must(os.Mkdir(k.dir, 0o755), "make the folder of the soak")
 	var err error

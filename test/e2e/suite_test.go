@@ -45,6 +45,8 @@ type suite struct {
 	stop     context.CancelFunc
 	doubtful doubtful
 	release  func() // gives the cluster back
+	// cordoning is held by scenarios that close the node or look at why it is closed.
+	cordoning sync.Mutex
 }
 
 // newSuite makes ready what the tests need: the watch of the test, the accounts, and the
