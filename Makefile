@@ -6,6 +6,10 @@ BIN    := bin/whyrestart
 BENCH  ?= .
 # How long one test binary of the end-to-end suite may take.
 E2E_TIMEOUT ?= 60m
+# Which tests of it, as a regular expression.
+E2E_RUN ?= .
+# How long the soak goes on.
+SOAK_FOR ?= 10m
 
 .DEFAULT_GOAL := help
 
@@ -56,11 +60,17 @@ e2e: build ## run the end-to-end tests against a cluster that is made for them (
 		env=$$(cd test/cluster && $(GO) run ./cmd/cluster env); \
 		eval "$$env"; \
 	fi; \
-	WHYRESTART_BIN="$(CURDIR)/$(BIN)" $(GO) test -tags e2e -count=1 -timeout $(E2E_TIMEOUT) -v ./test/e2e/...
+	WHYRESTART_BIN="$(CURDIR)/$(BIN)" $(GO) test -tags e2e -count=1 -timeout $(E2E_TIMEOUT) -run '$(E2E_RUN)' -v ./test/e2e/...
 
 .PHONY: accuracy
 accuracy: export WHYRESTART_E2E_ACCURACY := $(CURDIR)/docs/accuracy.md
 accuracy: e2e ## run the end-to-end tests, and write what was explained, and what kubectl shows, to docs/accuracy.md
+
+.PHONY: soak
+soak: export WHYRESTART_SOAK_REPORT := $(CURDIR)/docs/soak.md
+soak: export SOAK_FOR := $(SOAK_FOR)
+soak: E2E_RUN := ^TestSoak$$$$
+soak: e2e ## roll, drain and break forty workloads at random for SOAK_FOR, and write what was listed to docs/soak.md
 
 .PHONY: bench
 bench: ## run the benchmarks; BENCH=regexp chooses, compare two outputs with benchstat

@@ -24,6 +24,11 @@
 // see claim: the explanation has to agree with it in cause, detail, category and
 // confidence, nothing may be left out, and nothing said that nobody provoked.
 //
+// After the scenarios comes a soak: forty workloads on the real node and on nodes of kwok
+// are rolled, rescaled, drained and deleted at random, ten of them begin to fail, and in the
+// end whyrestart has to list ten failure issues and no other one. "make soak" runs it alone,
+// and for longer.
+//
 // Environment:
 //
 //	KUBECONFIG                 the cluster; needed
@@ -33,4 +38,8 @@
 //	WHYRESTART_E2E_ACCURACY    a file that the table of what was explained is written to, beside what
 //	                           kubectl shows; "make accuracy" writes docs/accuracy.md
 //	WHYRESTART_E2E_REPORT      a file that the table of all scenarios is written to
+//	WHYRESTART_SOAK_REPORT     a file that the report of the soak is written to; "make soak" writes
+//	                           docs/soak.md
+//	SOAK_FOR                   how long the changes of the soak go on, such as 10m
+//	SOAK_SEED                  the seed of an earlier soak, which its log names: the same choices again
 package e2e

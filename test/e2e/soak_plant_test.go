@@ -31,6 +31,9 @@ type plant struct {
 	// at is when it is planted, zero until then.
 	at    time.Time
 	after time.Duration
+	// issue is the ID of its issue, told how many records that has.
+	issue string
+	told  int
 }
 
 // plants returns the ten failures.
@@ -53,7 +56,7 @@ func (k *soak) plants() []*plant {
 	}
 	return []*plant{
 		{
-			member: on(shop, "Deployment", "checkout", 2), container: "main", kind: record.KindStop, cause: "oom_killed", detail: "container_limit",
+			member: on(shop, "Deployment", "checkout", 2), container: "main", kind: record.KindStop, cause: "oom_killed", detail: "container_limit|level_unknown", // until the node was read
 			truth: "the memory limit is lowered from 128Mi to 32Mi, and the program needs 64 MiB",
 			well:  pod("checkout", limited(misbehave("main", "sleep", "1s", "hold", "67108864", "forever"), "128Mi")),
 			breaking: main(func(c *corev1.Container) {

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// soakFor is how long the soak goes on where the environment says nothing: enough for
-	// each kind of change to come beside each planted failure.
-	soakFor = 90 * time.Second
+	// soakFor is how long the changes go on where the environment says nothing, as beside the
+	// scenarios; "make soak" says ten minutes.
+	soakFor = time.Minute
 	// soakNodes is the number of nodes without a kubelet.
 	soakNodes = 20
 )
