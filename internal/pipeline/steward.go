@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +111,7 @@ func (s *Steward) round(ctx context.Context) error {
 	if s.Ready() != nil {
 		return nil // that something did not stop cannot be told
 	}
-	for i := range tended[:min(len(tended), lookedAtOnce)] {
+	for i, id := range tended[:min(len(tended), lookedAtOnce)] {
 		if i > 0 {
 			select {
 			case <-ctx.Done():
@@ -120,18 +119,27 @@ func (s *Steward) round(ctx context.Context) error {
 			case <-time.After(readPause):
 			}
 		}
-		if err := s.look(ctx, &tended[i]); err != nil {
+		is, err := s.Store.Issue(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case err != nil:
+			return fmt.Errorf("read issue %s: %w", id, err)
+		case is.ID != id || !s.tends(&is, s.Now()):
+			continue
+		}
+		if err := s.look(ctx, &is); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tended returns the issues to look after, those first that were not looked at for longest,
-// and counts all.
-func (s *Steward) tended(ctx context.Context) ([]issue.Issue, error) {
+// tended returns the IDs of the issues to look after, those first that were not looked at for
+// longest, and counts all.
+func (s *Steward) tended(ctx context.Context) ([]string, error) {
 	now := s.Now()
-	var tended []issue.Issue
+	var tended []string
 	counts := make(map[IssueClass]int)
 	looks := make(map[string]look)
 	q := store.IssueQuery{Cluster: s.Cluster, Since: now.Add(-issuesAlive)}
@@ -145,10 +153,9 @@ func (s *Steward) tended(ctx context.Context) ([]issue.Issue, error) {
 			if is.Cluster != s.Cluster {
 				continue // without a name, all were asked for
 			}
-			state := is.At(now)
-			counts[IssueClass{is.Category, state}]++
-			if is.Category == record.Failure && state.Active() && s.knows(is) {
-				tended = append(tended, *is)
+			counts[IssueClass{is.Category, is.At(now)}]++
+			if s.tends(is, now) {
+				tended = append(tended, is.ID)
 				looks[is.ID] = s.looks[is.ID]
 			}
 		}
@@ -159,15 +166,15 @@ func (s *Steward) tended(ctx context.Context) ([]issue.Issue, error) {
 	}
 	s.looks = looks
 	s.Count(counts)
-	slices.SortStableFunc(tended, func(a, b issue.Issue) int {
-		return cmp.Or(looks[a.ID].at.Compare(looks[b.ID].at), b.Last.Compare(a.Last), cmp.Compare(a.ID, b.ID))
-	})
+	// Among those of one time, the one seen last comes first, as they were listed.
+	slices.SortStableFunc(tended, func(a, b string) int { return looks[a].at.Compare(looks[b].at) })
 	return tended, nil
 }
 
-// knows tells whether the issue is about one workload, whose pods are watched.
-func (s *Steward) knows(is *issue.Issue) bool {
-	return is.Workload.Name != "" && is.Group == "" && s.Watches(is.Namespace)
+// tends tells whether the issue is one to look after: a failure that goes on, of one
+// workload, whose pods are watched.
+func (s *Steward) tends(is *issue.Issue, now time.Time) bool {
+	return is.Category == record.Failure && is.At(now).Active() && is.Workload.Name != "" && is.Group == "" && s.Watches(is.Namespace)
 }
 
 // look reads the workload of an issue, and resolves it if that shows it.

@@ -42,7 +42,7 @@ func replaced(is *issue.Issue, image string, since, now time.Time) bool {
 		return false
 	case seenWith(is, image):
 		return false
-	case is.Last.After(since):
+	case is.Seen.After(since):
 		return false // of a container that runs the image, whatever the runtime calls that
 	}
 	return now.Sub(since) >= patience(is)

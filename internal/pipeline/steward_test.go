@@ -143,7 +143,7 @@ var checkout = record.Workload{Kind: "Deployment", Name: "checkout"}
 func crashing(id string, w record.Workload, now time.Time) issue.Issue {
 	return issue.Issue{
 		ID: id, Key: issue.Key{Namespace: "shop", Workload: w, Container: "api", Kind: record.KindStop, Cause: "app_exit"},
-		Category: record.Failure, Status: issue.Open, First: now.Add(-10 * time.Minute), Last: now, Count: 11,
+		Category: record.Failure, Status: issue.Open, First: now.Add(-10 * time.Minute), Last: now, Seen: now, Count: 11,
 		Images: issue.Tally{Values: []issue.Count{{Value: "docker.io/shop/api:1", Count: 11, Last: now}}},
 		Ran:    issue.Spread{Count: 11, Max: 30},
 	}
@@ -354,7 +354,7 @@ func TestStewardNotWithAStopSince(t *testing.T) {
 		s.workloads.set(checkout, deployment("shop/api:2"))
 		s.start(t.Context(), t)
 		s.after(5*time.Minute, "WR-1")
-		i.Last = time.Now()
+		i.Last, i.Seen = time.Now(), time.Now()
 		i.Count++
 		s.put(i)
 		if got := s.after(20*time.Hour, "WR-1"); got != "" {
