@@ -61,6 +61,7 @@ func Advice() []Detail {
 		{"long_pre_stop", "the preStop hook takes most of the grace period"},
 		{"no_memory_limit", "the container has no memory limit, so that it can take all of the node's"},
 		{"limit_too_low", "the memory limit is below what the program needs"},
+		{"memory_fills", "the container runs out of memory again and again, each time after the same long time or sooner: something fills its memory steadily"},
 		{"heap_limit", "the runtime's own heap limit is reached before the container's memory limit, or is above it"},
 		{"exit_zero_loop", "the program ends with exit code 0 again and again: it is no service"},
 	}

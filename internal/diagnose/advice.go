@@ -23,7 +23,7 @@ func advise(e *evidence.Evidence, d *record.Diagnosis) []record.Advice {
 	for _, f := range []func(*evidence.Evidence, *record.Diagnosis) *record.Advice{
 		noStartupProbe, sharedProbe, shortTimeout, dependencyProbe, overloadedNode, probeMemory,
 		ignoresSigterm, longPreStop,
-		noMemoryLimit, limitTooLow, heapLimit,
+		noMemoryLimit, limitTooLow, memoryFillsAgain, heapLimit,
 		exitZeroLoop,
 	} {
 		if a := f(e, d); a != nil {

@@ -94,6 +94,7 @@ func Diagnose(e *evidence.Evidence) Finding {
 		a.missing = append(a.missing, record.Missing{What: "terminated state", Why: "no state that could be quoted was kept"})
 	}
 	addChanges(e, a)
+	remember(e, a)
 	f := Finding{Category: a.category, Diagnosis: a.diagnosis(e), WillRestart: willRestart(e, a.cause)}
 	quoteWords(e, &f.Diagnosis)
 	f.Diagnosis.Next = next(e, &f.Diagnosis)

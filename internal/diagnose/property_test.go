@@ -125,6 +125,18 @@ func anyEvidence(t *rapid.T) evidence.Evidence {
 	if yes("history") {
 		history(timesOf(rapid.IntRange(0, 3).Draw(t, "earlier"), endedBeforehand{pick("earlier cause", "app_exit", "liveness_probe", "startup_probe", "oom_killed", "app_completed"), code("earlier code"), 60})...)(&e)
 		e.History.BootID = pick("boot", "", "b0", "b1")
+		h := e.History
+		if yes("lifetimes") {
+			h.RanSeconds = rapid.SliceOfN(rapid.Int64Range(0, 4000), 0, 10).Draw(t, "lifetimes of the pod")
+		}
+		h.OthersRanSeconds = rapid.SliceOfN(rapid.Int64Range(58, 62), 0, 6).Draw(t, "lifetimes of others")
+		h.Image, h.ImagesCut = pick("image", "", "api:1", "api:2"), yes("images cut")
+		for _, name := range []string{"api:1", "api:2"} {
+			if yes(name) {
+				h.Images = append(h.Images, evidence.ImageHistory{Image: name, Stops: 3, Failures: rapid.IntRange(0, 3).Draw(t, "failures"), First: when("first " + name), Began: when("began " + name), LongestSeconds: rapid.Int64Range(0, 9000).Draw(t, "longest")})
+			}
+		}
+		h.Survived, h.SurvivedOf, h.SurvivedCause = rapid.IntRange(0, 3).Draw(t, "survived"), 3, pick("survived cause", "", "app_exit", "unknown")
 	}
 	if yes("neighbours") {
 		neighbours(evidence.Neighbours{SameNode: evidence.Crowd{Pods: 5, SameInstant: 3}, SameWorkload: evidence.Crowd{Pods: 3, Nodes: 2}})(&e)
