@@ -142,6 +142,9 @@ type Issue struct {
 	Resolution Resolution `json:"resolution,omitempty"`
 	Image      string     `json:"image,omitempty"`
 	ImageID    string     `json:"imageID,omitempty"`
+	// Prior is what held before the issue came back by itself, so that it can hold again if the records
+	// that brought it back turn out to be something else.
+	Prior *Prior `json:"prior,omitempty"`
 	// RegressedAt and EscalatedAt are when it last was.
 	RegressedAt time.Time `json:"regressedAt,omitzero"`
 	EscalatedAt time.Time `json:"escalatedAt,omitzero"`
@@ -165,6 +168,22 @@ type Key struct {
 	// ExitCode and Signature are those of an app_exit.
 	ExitCode  *int32 `json:"exitCode,omitempty"`
 	Signature string `json:"signature,omitempty"`
+}
+
+// Prior is a decision that the issue overturned by coming back.
+type Prior struct {
+	Status     Status     `json:"status,omitempty"`
+	Since      time.Time  `json:"since,omitzero"`
+	By         string     `json:"by,omitempty"`
+	Note       string     `json:"note,omitempty"`
+	Resolution Resolution `json:"resolution,omitempty"`
+	Image      string     `json:"image,omitempty"`
+	ImageID    string     `json:"imageID,omitempty"`
+	// Quiet is up to when the issue was quiet: it holds again if nothing later is left.
+	Quiet       time.Time       `json:"quiet,omitzero"`
+	RegressedAt time.Time       `json:"regressedAt,omitzero"`
+	Began       string          `json:"began,omitempty"`
+	Changes     []record.Change `json:"changes,omitempty"`
 }
 
 // Tally counts values: the newest ones, up to a bound.

@@ -251,6 +251,10 @@ func (i *Issue) Clone() Issue {
 	for n := range c.Changes {
 		c.Changes[n].Fields = slices.Clone(c.Changes[n].Fields)
 	}
+	if i.Prior != nil {
+		prior := *i.Prior
+		c.Prior = &prior
+	}
 	return c
 }
 

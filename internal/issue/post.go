@@ -15,6 +15,11 @@ import (
 const near = 24 * time.Hour
 
 const (
+	// maxKin is how many issues of its kin a container may have before all others are one, whose
+	// signature is others.
+	maxKin = 50
+	others = "*"
+
 	maxChanges = 10
 	maxFields  = 20
 )
@@ -131,12 +136,32 @@ func (p *poster) target() (*Issue, error) {
 	if own != nil {
 		return own, nil
 	}
+	if own, err := p.others(); own != nil || err != nil {
+		return own, err
+	}
 	id, err := idOf("WR-", p.fingerprint, func(id string) (bool, error) {
 		i, err := p.tx.ByID(id)
 		return i != nil, err
 	})
 	p.isNew = true
 	return &Issue{ID: id, Fingerprint: p.fingerprint, Key: p.key, Category: p.next.Category, Status: Open}, err
+}
+
+// others is where the ends of a container go that says something else each time it ends, or
+// ends with another code: its issues are bounded. It is nil as long as there are few.
+func (p *poster) others() (*Issue, error) {
+	if p.key.Cause != "app_exit" || p.key.ExitCode == nil && p.key.Signature == "" {
+		return nil, nil //nolint:nilnil // Most have an issue of their own.
+	}
+	if p.from == nil || p.from.Signature != others { // else it stays there
+		kin, err := p.tx.ByKin(p.key.kin(p.next.Category))
+		if err != nil || len(kin) < maxKin {
+			return nil, err
+		}
+	}
+	p.key.ExitCode, p.key.Signature = nil, others
+	p.fingerprint = p.key.Fingerprint()
+	return p.tx.ByFingerprint(p.fingerprint)
 }
 
 // join returns the issue that a record belongs to whose own cause is not known well, nil for its
@@ -214,7 +239,7 @@ func (p *poster) move(into *Issue, incident *Incident) error {
 	// What came within a day of it, and with this exit code, has joined it already.
 	p.settled = !p.isNew && into.Known > 0 && into.Status != StatusResolved && into.near(p.part.at) && into.fits(&p.part) && (p.from == nil || same)
 	if arrives {
-		into.arrive(&p.part, p.old)
+		into.arrive(&p.part, p.reopened)
 	}
 	if p.old == nil || changed || moved {
 		into.count(&p.part, 1)
@@ -271,6 +296,9 @@ func (p *poster) take(same bool) error {
 		f.Began, f.Changes = "", nil
 	}
 	if f.Count == 0 {
+		if !same {
+			defer f.undo(p.old)
+		}
 		f.First, f.Last, f.Seen, f.Ended, f.Oldest, f.Newest = time.Time{}, time.Time{}, time.Time{}, time.Time{}, "", ""
 		return nil
 	}
@@ -280,6 +308,9 @@ func (p *poster) take(same bool) error {
 	}
 	if began {
 		f.Began = f.Oldest
+	}
+	if !same {
+		f.undo(p.old)
 	}
 	return nil
 }

@@ -119,16 +119,17 @@ func (i *Issue) rhythm() time.Duration {
 	return min(max(fourTimes*min(mean, mostSilent), leastSilent), mostSilent)
 }
 
-// arrive takes what a record that comes anew does to the state, before it is counted.
-func (i *Issue) arrive(p, old *part) {
+// arrive takes what a record that comes anew does to the state, before it is counted. A stall
+// that goes on again under its old begin is one that reopened.
+func (i *Issue) arrive(p *part, reopened bool) {
 	if i.Status == "" {
 		i.Status = Open
 	}
 	at := p.seen
-	if old != nil && p.stall && i.Ended.After(at) {
-		at = i.Ended // a stall that goes on again, under its old begin
+	if reopened {
+		at = latestOf(at, i.Ended, i.Since)
 	}
-	if i.Count == 0 || at.IsZero() {
+	if at.IsZero() {
 		return
 	}
 	if i.Status == StatusMuted && i.status(at) == Open {
@@ -136,21 +137,55 @@ func (i *Issue) arrive(p, old *part) {
 	}
 	switch i.Status {
 	case StatusResolved:
-		if at.After(i.Since) && !i.lags(p) {
-			i.regress(p, at)
+		if reopened || at.After(i.Since) && !i.lags(p) {
+			i.regress(p, at, i.Since)
 		}
 	case Open:
 		// Stalls of a pod that is made now and then come and go within hours; that is no regression.
-		if i.Open == 0 && at.After(i.silentAt(i.rhythm())) {
-			i.regress(p, at)
+		if i.Open == 0 && !i.Last.IsZero() && at.After(i.silentAt(i.rhythm())) {
+			i.regress(p, at, i.last())
 		}
 	case StatusMuted, StatusArchived:
 	}
 }
 
-func (i *Issue) regress(p *part, at time.Time) {
-	i.decide(Open, at)
+func latestOf(t time.Time, others ...time.Time) time.Time {
+	for _, o := range others {
+		if o.After(t) {
+			t = o
+		}
+	}
+	return t
+}
+
+func (i *Issue) regress(p *part, at, quiet time.Time) {
+	i.overturn(at, quiet)
 	i.RegressedAt, i.Began, i.Changes = at, p.id, nil
+}
+
+// overturn opens the issue, and remembers what held.
+func (i *Issue) overturn(at, quiet time.Time) {
+	i.Prior = &Prior{
+		Status: i.Status, Since: i.Since, By: i.By, Note: i.Note, Resolution: i.Resolution, Image: i.Image, ImageID: i.ImageID,
+		Quiet: quiet, RegressedAt: i.RegressedAt, Began: i.Began, Changes: i.Changes,
+	}
+	i.decide(Open, at)
+}
+
+// undo takes back what records did to the state that were taken out of the issue since: evidence
+// that came late showed that they were something else, such as a rollout.
+func (i *Issue) undo(p *part) {
+	burst := true
+	if !i.EscalatedAt.IsZero() && p.seen.After(i.EscalatedAt.Add(-2*time.Hour)) && !i.bursts(i.EscalatedAt) {
+		i.EscalatedAt, burst = time.Time{}, false
+	}
+	o := i.Prior
+	if o == nil || i.last().After(o.Quiet) && (o.Status != StatusArchived || burst) {
+		return
+	}
+	i.decide(o.Status, o.Since)
+	i.By, i.Note, i.Resolution, i.Image, i.ImageID = o.By, o.Note, o.Resolution, o.Image, o.ImageID
+	i.RegressedAt, i.Began, i.Changes, i.Prior = o.RegressedAt, o.Began, o.Changes, nil
 }
 
 // decide sets what holds since a time.
@@ -175,33 +210,44 @@ func (i *Issue) lags(p *part) bool {
 // escalate notes that the issue, with this record counted, comes much more often than it did.
 func (i *Issue) escalate(p *part) {
 	at := p.seen
-	if p.before || at.IsZero() || !at.After(i.EscalatedAt) || at.Sub(i.First) < time.Hour {
+	if p.before || at.IsZero() || !at.After(i.EscalatedAt) || !i.bursts(at) {
 		return
+	}
+	i.EscalatedAt = at
+	if i.Status == StatusArchived {
+		i.overturn(at, at)
+	}
+}
+
+// bursts tells that many more came in the hour before a time than in the mean hour of the day
+// before that.
+func (i *Issue) bursts(at time.Time) bool {
+	if at.Sub(i.first()) < time.Hour {
+		return false
 	}
 	now, minutes := hourOf(at), int64(at.Minute())
 	var this, previous, day int64
-	for _, h := range i.Hours {
-		switch age := now - h.Hour; {
+	for n := len(i.Hours) - 1; n >= 0; n-- {
+		h := i.Hours[n]
+		age := now - h.Hour
+		if age > 25 {
+			break
+		}
+		switch {
 		case age == 0:
 			this = h.Count
 		case age == 1:
 			previous = h.Count
 			day += h.Count
-		case age > 1 && age <= 25:
+		case age > 1:
 			day += h.Count
 		}
 	}
 	share := previous * (60 - minutes) / 60 // of the hour before this one, what is less than an hour ago
 	last, before := this+share, day-share
 	// The mean is that of the time in which the issue was known.
-	known := min(max(at.Add(-time.Hour).Sub(i.First), 5*time.Minute), 24*time.Hour)
-	if last < leastBurst || float64(last)*known.Hours() < fourTimes*float64(before) {
-		return
-	}
-	i.EscalatedAt = at
-	if i.Status == StatusArchived {
-		i.decide(Open, at)
-	}
+	known := min(max(at.Add(-time.Hour).Sub(i.first()), 5*time.Minute), 24*time.Hour)
+	return last >= leastBurst && float64(last)*known.Hours() >= fourTimes*float64(before)
 }
 
 // Bounds of what a person says.
@@ -217,8 +263,8 @@ func (i *Issue) Amend(a Action) error {
 	if err := a.check(); err != nil {
 		return fmt.Errorf("issue %s: %w", i.ID, err)
 	}
-	at := utc(a.At)
-	i.decide(a.Status, at)
+	i.decide(a.Status, utc(a.At))
+	i.Prior = nil
 	i.By, i.Note = a.By, a.Note
 	switch a.Status {
 	case StatusMuted:
