@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	// stewardEvery is how often the issues are looked through.
+	// stewardEvery is how often the issues are looked through, for the first time after
+	// stewardFirst: by then what there is in the cluster was listed.
 	stewardEvery = time.Minute
+	stewardFirst = 5 * time.Second
 	// lookedAtOnce bounds the issues whose workload is read then, those first that were not
 	// looked at for longest; readPause is between two of them: what explains a stop goes first.
 	lookedAtOnce = 50
@@ -88,16 +90,16 @@ type look struct {
 
 // Run looks after the issues until ctx ends. What fails is tried again.
 func (s *Steward) Run(ctx context.Context) error {
-	tick := time.NewTicker(stewardEvery)
-	defer tick.Stop()
+	wait := stewardFirst
 	for {
-		if err := s.round(ctx); err != nil && ctx.Err() == nil {
-			s.Logger.Error("cannot look after the issues; will try again", "err", err)
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(wait):
+		}
+		wait = stewardEvery
+		if err := s.round(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.Error("cannot look after the issues; will try again", "err", err)
 		}
 	}
 }

@@ -402,7 +402,7 @@ func TestStewardStartsAgain(t *testing.T) {
 		s.stop()
 		s.ready = nil
 		s.start(t.Context(), t)
-		if got := s.after(time.Second, "WR-1"); got != "image shop/api:2" {
+		if got := s.after(10*time.Second, "WR-1"); got != "image shop/api:2" {
 			t.Errorf("got %q", got)
 		}
 	})
@@ -509,7 +509,7 @@ func TestStewardTakesTurns(t *testing.T) {
 		if n := len(s.asked); n != 50 {
 			t.Errorf("%d were read at once", n)
 		}
-		s.after(2*time.Minute, "")
+		s.after(150*time.Second, "")
 		asked := slices.Compact(slices.Sorted(slices.Values(s.asked)))
 		if len(asked) != 120 || len(s.asked) != 150 {
 			t.Errorf("%d of 120 were read in %d reads", len(asked), len(s.asked))
