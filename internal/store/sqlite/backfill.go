@@ -13,6 +13,8 @@ const (
 	// groupStep is how many records of an earlier version one transaction counts in their
 	// issues: an append may have to wait for it.
 	groupStep = 200
+	// groupStepAtStart is the same while nobody waits.
+	groupStepAtStart = 2000
 	// groupAtStart is how many of them are counted before the store is open, a second or two of
 	// work; the others are counted beside what else goes on.
 	groupAtStart = 10_000
@@ -24,8 +26,8 @@ const (
 // this one had stored them. Each step is a transaction, and what is left is read from the
 // records, so that it goes on where a kill ended it.
 func (s *Store) group(ctx context.Context) error {
-	for range groupAtStart / groupStep {
-		n, err := s.groupSome(ctx)
+	for range groupAtStart / groupStepAtStart {
+		n, err := s.groupSome(ctx, groupStepAtStart)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -46,7 +48,7 @@ func (s *Store) group(ctx context.Context) error {
 // groupAll counts what is left.
 func (s *Store) groupAll(ctx context.Context) error {
 	for {
-		n, err := s.groupSome(ctx)
+		n, err := s.groupSome(ctx, groupStep)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -56,7 +58,7 @@ func (s *Store) groupAll(ctx context.Context) error {
 func (s *Store) groupRest(ctx context.Context) {
 	began, total := time.Now(), groupAtStart
 	for {
-		n, err := s.groupSome(ctx)
+		n, err := s.groupSome(ctx, groupStep)
 		total += n
 		switch {
 		case ctx.Err() != nil:
@@ -79,14 +81,14 @@ const ungrouped = `
 	SELECT r.seq, r.doc, l.doc FROM records r INDEXED BY records_issue LEFT JOIN logs l ON l.record = r.seq
 	WHERE r.issue IS NULL ORDER BY r.at, r.seq LIMIT ?`
 
-func (s *Store) groupSome(ctx context.Context) (int, error) {
+func (s *Store) groupSome(ctx context.Context, limit int) (int, error) {
 	type left struct {
 		seq      int64
 		doc, log []byte
 	}
 	var some []left
 	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
-		err := query(ctx, tx, ungrouped, []any{groupStep}, func(scan func(...any) error) error {
+		err := query(ctx, tx, ungrouped, []any{limit}, func(scan func(...any) error) error {
 			var l left
 			err := scan(&l.seq, &l.doc, &l.log)
 			some = append(some, l)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -91,9 +90,6 @@ func (c *codec) packRecord(doc []byte) []byte { return c.enc.EncodeAll(doc, nil)
 
 func (c *codec) packLog(doc []byte) []byte { return c.plain.EncodeAll(doc, nil) }
 
-// packGroup packs an issue or an incident.
-func (c *codec) packGroup(doc []byte) []byte { return c.plain.EncodeAll(doc, nil) }
-
 func (c *codec) unpack(b []byte) ([]byte, error) { return c.dec.DecodeAll(b, nil) }
 
 func (c *codec) record(packed []byte) (record.Record, error) {
@@ -117,22 +113,6 @@ func (c *codec) log(packed []byte) (*record.Log, error) {
 		return nil, fmt.Errorf("read a stored log: %w", err)
 	}
 	return l, nil
-}
-
-func (c *codec) issue(packed []byte) (issue.Issue, error) {
-	var i issue.Issue
-	if err := c.into(packed, &i); err != nil {
-		return issue.Issue{}, fmt.Errorf("read a stored issue: %w", err)
-	}
-	return i, nil
-}
-
-func (c *codec) incident(packed []byte) (issue.Incident, error) {
-	var i issue.Incident
-	if err := c.into(packed, &i); err != nil {
-		return issue.Incident{}, fmt.Errorf("read a stored incident: %w", err)
-	}
-	return i, nil
 }
 
 // decode returns a stored record with its log, which is nil where there is none.

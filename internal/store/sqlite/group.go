@@ -159,11 +159,11 @@ func (g *group) hold(id string) (*heldIssue, error) {
 	if !found {
 		return nil, nil
 	}
-	i := new(issue.Issue)
-	if err := g.writer.codec.into(doc, i); err != nil {
+	i, err := g.writer.codec.issue(doc)
+	if err != nil {
 		return nil, g.lose(seq, id, err)
 	}
-	held := &heldIssue{seq: seq, issue: i, identity: identify(i), nodes: values(i.Nodes)}
+	held := &heldIssue{seq: seq, issue: &i, identity: identify(&i), nodes: values(i.Nodes)}
 	g.issues[id] = held
 	g.prints[i.Fingerprint] = id
 	return held, nil
@@ -283,11 +283,11 @@ func (g *group) add(held *heldIssue) error {
 
 // columns are those of an issue that change from stop to stop.
 func (g *group) columns(i *issue.Issue) ([]any, error) {
-	doc, err := marshalIssue(i)
+	packed, err := g.writer.codec.packIssue(i)
 	if err != nil {
 		return nil, err
 	}
-	return []any{string(statusOf(i)), nanos(i.Last), i.Count, i.Open, g.writer.codec.packGroup(doc)}, nil
+	return []any{string(statusOf(i)), nanos(i.Last), i.Count, i.Open, packed}, nil
 }
 
 func statusOf(i *issue.Issue) issue.Status {
@@ -295,13 +295,6 @@ func statusOf(i *issue.Issue) issue.Status {
 		return issue.Open
 	}
 	return i.Status
-}
-
-// marshalIssue returns the JSON of i without its state, which is that of a moment.
-func marshalIssue(i *issue.Issue) ([]byte, error) {
-	stored := *i
-	stored.State = ""
-	return marshal(stored)
 }
 
 func (g *group) writeNodes(held *heldIssue) error {

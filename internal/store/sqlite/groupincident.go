@@ -31,14 +31,14 @@ func (g *group) holdIncident(id string) (*heldIncident, error) {
 	if !found {
 		return nil, nil
 	}
-	i := new(issue.Incident)
-	if err := g.writer.codec.into(doc, i); err != nil {
+	i, err := g.writer.codec.incident(doc)
+	if err != nil {
 		// As for an issue; only that its records are not counted again.
 		g.writer.logger.WarnContext(g.ctx, "removed a stored incident that cannot be read", "id", id, "error", err)
 		_, err := g.exec(dropIncident, seq)
 		return nil, err
 	}
-	held := &heldIncident{seq: seq, incident: i, nodes: nodesOf(i)}
+	held := &heldIncident{seq: seq, incident: &i, nodes: nodesOf(&i)}
 	g.incidents[id] = held
 	return held, nil
 }
@@ -91,11 +91,11 @@ func (g *group) PutIncident(i *issue.Incident) error {
 }
 
 func (g *group) incidentColumns(i *issue.Incident) ([]any, error) {
-	doc, err := marshal(i)
+	packed, err := g.writer.codec.packIncident(i)
 	if err != nil {
 		return nil, err
 	}
-	return []any{nanos(i.Last), i.Shown(), g.writer.codec.packGroup(doc)}, nil
+	return []any{nanos(i.Last), i.Shown(), packed}, nil
 }
 
 // nodesOf are the nodes by which an incident is found.

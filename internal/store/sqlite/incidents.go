@@ -51,7 +51,7 @@ func incidentsStatement(q store.IncidentQuery) (string, []any) {
 	if !q.Since.IsZero() {
 		w.add("at >= ?", nanos(q.Since))
 	}
-	return w.page("incidents", index, q.Limit), w.args
+	return w.page("incidents", ", doc", index, q.Limit), w.args
 }
 
 const incidentStatement = `SELECT doc FROM incidents WHERE id = ?`

@@ -22,29 +22,52 @@ func (s *Store) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, 
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", attempt, err)
 	}
-	text, args := issuesStatement(q, after, q.Limit+1)
-	rows, err := s.reader.QueryContext(ctx, text, args...)
+	var issues []issue.Issue
+	next := ""
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		// First which, then these: what is sorted has no documents.
+		text, args := issuesStatement(q, after, q.Limit+1)
+		var page []position
+		err := query(ctx, tx, text, args, func(scan func(...any) error) error {
+			var p position
+			err := scan(&p.seq, &p.at)
+			page = append(page, p)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(page) > q.Limit {
+			page = page[:q.Limit]
+			next = page[q.Limit-1].cursor()
+		}
+		issues, err = s.issuesAt(ctx, tx, page)
+		return err
+	})
 	if err != nil {
 		return nil, "", readError(attempt, err)
 	}
-	defer rows.Close()
-	var issues []issue.Issue
-	var last position
-	for rows.Next() {
-		if len(issues) == q.Limit {
-			return issues, last.cursor(), nil
-		}
-		var doc []byte
-		if err := rows.Scan(&last.seq, &last.at, &doc); err != nil {
-			return nil, "", readError(attempt, err)
+	return issues, next, nil
+}
+
+// issuesAt reads the issues of a page, in its order.
+func (s *Store) issuesAt(ctx context.Context, tx querier, page []position) ([]issue.Issue, error) {
+	issues := make([]issue.Issue, len(page))
+	row := make(map[int64]int, len(page))
+	for n, p := range page {
+		row[p.seq] = n
+	}
+	err := each(ctx, tx, "SELECT seq, doc FROM issues WHERE seq IN ", page, func(p position) any { return p.seq }, func(scan func(...any) error) error {
+		var seq int64
+		var doc sql.RawBytes
+		if err := scan(&seq, &doc); err != nil {
+			return err
 		}
 		i, err := s.codec.issue(doc)
-		if err != nil {
-			return nil, "", fmt.Errorf("%s: %w", attempt, err)
-		}
-		issues = append(issues, i)
-	}
-	return issues, "", readError(attempt, rows.Err())
+		issues[row[seq]] = i
+		return err
+	})
+	return issues, err
 }
 
 // issuesStatement returns the SQL of a page of issues.
@@ -89,7 +112,7 @@ func issuesOf(q store.IssueQuery, term string, after position, limit int, args .
 		w.add(term, args...)
 	}
 	w.add("(at, seq) < (?, ?)", after.at, after.seq)
-	return w.page("issues", index, limit), w.args
+	return w.page("issues", "", index, limit), w.args
 }
 
 // The ID, or the alias, of an issue.
@@ -166,7 +189,7 @@ func (s *Store) refer(ctx context.Context, db querier, records []record.Record, 
 	}
 	refs := make(map[string]record.IssueRef)
 	now := s.now()
-	err = each(ctx, db, "SELECT doc FROM issues WHERE id IN ", places, func(p place) string { return p.issue.V }, func(scan func(...any) error) error {
+	err = each(ctx, db, "SELECT doc FROM issues WHERE id IN ", places, func(p place) any { return text(p.issue) }, func(scan func(...any) error) error {
 		var doc []byte
 		if err := scan(&doc); err != nil {
 			return err
@@ -199,7 +222,7 @@ func (s *Store) refer(ctx context.Context, db querier, records []record.Record, 
 // shown tells which of the incidents have enough members to be told of.
 func (s *Store) shown(ctx context.Context, db querier, places []place) (map[string]bool, error) {
 	out := make(map[string]bool)
-	err := each(ctx, db, "SELECT id FROM incidents WHERE shown = 1 AND id IN ", places, func(p place) string { return p.incident.V }, func(scan func(...any) error) error {
+	err := each(ctx, db, "SELECT id FROM incidents WHERE shown = 1 AND id IN ", places, func(p place) any { return text(p.incident) }, func(scan func(...any) error) error {
 		var id string
 		if err := scan(&id); err != nil {
 			return err
@@ -216,19 +239,28 @@ func (s *Store) shown(ctx context.Context, db querier, places []place) (map[stri
 // A place is where the row of a record says that it belongs.
 type place struct{ issue, incident sql.Null[string] }
 
+// text is the text of a column, nil for none and for an empty one.
+func text(s sql.Null[string]) any {
+	if s.V == "" {
+		return nil
+	}
+	return s.V
+}
+
 // idsAtOnce is how many IDs one statement asks for.
 const idsAtOnce = 500
 
-// each asks for the rows of the IDs that places have, each once.
-func each(ctx context.Context, db querier, text string, places []place, of func(place) string, row func(scan func(...any) error) error) error {
-	seen := make(map[string]bool)
+// each asks for the rows of the IDs that elements of a list have, each once; an ID of nil is
+// none.
+func each[T any](ctx context.Context, db querier, text string, list []T, of func(T) any, row func(scan func(...any) error) error) error {
+	seen := make(map[any]bool)
 	var ids []any
-	for n, p := range places {
-		if id := of(p); id != "" && !seen[id] {
+	for n, e := range list {
+		if id := of(e); id != nil && !seen[id] {
 			seen[id] = true
 			ids = append(ids, id)
 		}
-		if len(ids) < idsAtOnce && n < len(places)-1 || len(ids) == 0 {
+		if len(ids) < idsAtOnce && n < len(list)-1 || len(ids) == 0 {
 			continue
 		}
 		if err := query(ctx, db, text+"(?"+strings.Repeat(", ?", len(ids)-1)+")", ids, row); err != nil {

@@ -111,14 +111,14 @@ func listStatement(q store.Query, after position, limit int) (string, []any) {
 	}
 	if index != "records_namespace" || len(namespaces) == 1 {
 		c := conditions(q, namespaces, after)
-		return c.page("records", index, limit), c.args
+		return c.page("records", ", doc, issue, incident", index, limit), c.args
 	}
 	// One index read cannot give two namespaces in the order of time.
 	var parts []string
 	var args []any
 	for _, n := range namespaces {
 		c := conditions(q, []string{n}, after)
-		parts = append(parts, "SELECT * FROM ("+c.page("records", index, limit)+")")
+		parts = append(parts, "SELECT * FROM ("+c.page("records", ", doc, issue, incident", index, limit)+")")
 		args = append(args, c.args...)
 	}
 	return strings.Join(parts, " UNION ALL ") + fmt.Sprintf(" ORDER BY at DESC, seq DESC LIMIT %d", limit), args
@@ -140,16 +140,13 @@ func (w *where) equal(column, value string) {
 	}
 }
 
-// page returns the statement of a page of a table, read from the given index if there is one.
-func (w *where) page(table, index string, limit int) string {
-	columns := "seq, at, doc"
-	if table == "records" {
-		columns += ", issue, incident"
-	}
+// page returns the statement of a page of a table, with further columns, read from the given
+// index if there is one.
+func (w *where) page(table, columns, index string, limit int) string {
 	if index != "" {
 		index = "INDEXED BY " + index
 	}
-	return fmt.Sprintf("SELECT %s FROM %s %s WHERE %s ORDER BY at DESC, seq DESC LIMIT %d",
+	return fmt.Sprintf("SELECT seq, at%s FROM %s %s WHERE %s ORDER BY at DESC, seq DESC LIMIT %d",
 		columns, table, index, strings.Join(w.terms, " AND "), limit)
 }
 
