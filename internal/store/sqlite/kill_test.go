@@ -13,6 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
@@ -22,7 +25,8 @@ import (
 const killedPath = "WHYRESTART_TEST_KILLED_STORE"
 
 // killed is the batch that the child appends as its n-th: new stops, one with a log, the
-// previous stop once more, refined, and the mark that counts them.
+// previous stop once more, with another cause and so in another issue, and the mark that counts
+// them.
 func killed(n int) store.Batch {
 	b := store.Batch{Cluster: "prod", Marks: []record.Mark{{ContainerKey: record.ContainerKey{PodUID: "pod"}, Accounted: n + 1}}}
 	for i := range 1 + n%3 {
@@ -35,6 +39,7 @@ func killed(n int) store.Batch {
 	if n > 0 {
 		again := storetest.Sample(10 * (n - 1))
 		again.Reason = "OOMKilled"
+		again.Diagnosis.Cause = "oom_killed"
 		b.Records = append(b.Records, again)
 	}
 	return b
@@ -66,13 +71,28 @@ func appendUntilKilled(path string) int {
 				return fail(err)
 			}
 		}
+		if next%7 == 6 {
+			if err := amendSome(ctx, s, next); err != nil {
+				return fail(err)
+			}
+		}
 		fmt.Println(next)
 	}
 }
 
+// amendSome mutes an issue, as a person would.
+func amendSome(ctx context.Context, s *Store, n int) error {
+	r, err := s.Get(ctx, killed(n).Records[0].ID)
+	if err != nil {
+		return err
+	}
+	_, err = s.Amend(ctx, r.Issue.ID, issue.Action{Status: issue.StatusMuted, At: r.When()})
+	return err
+}
+
 // TestKill kills a process that appends, again and again at any moment. Whatever it had
-// been told is stored is there, once, and so is its change; of the batch that it was
-// killed in, everything or nothing.
+// been told is stored is there, once, and so is its change, and each issue counts its
+// records; of the batch that it was killed in, everything or nothing.
 func TestKill(t *testing.T) {
 	const kills = 20
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -164,6 +184,7 @@ func checkKilled(t *testing.T, path string, acknowledged int) {
 		}
 	}
 	got := make(map[string]string)
+	members := make(map[string]int64)
 	for q := (store.Query{}); ; {
 		page, next, err := s.List(t.Context(), q)
 		if err != nil {
@@ -174,6 +195,10 @@ func checkKilled(t *testing.T, path string, acknowledged int) {
 				t.Errorf("record %s is there twice", r.ID)
 			}
 			got[r.ID] = r.Reason
+			if r.Issue == nil {
+				t.Fatalf("record %s has no issue", r.ID)
+			}
+			members[r.Issue.ID]++
 		}
 		if q.Cursor = next; next == "" {
 			break
@@ -186,6 +211,15 @@ func checkKilled(t *testing.T, path string, acknowledged int) {
 		if got[id] != reason {
 			t.Errorf("record %s has the reason %q, want %q", id, got[id], reason)
 		}
+	}
+	issues := make(map[string]int64)
+	for _, i := range allIssues(t, s) {
+		if issues[i.ID] = i.Count; i.Count == 0 && i.Status == issue.StatusMuted {
+			delete(issues, i.ID) // what a person spoke of stays without records
+		}
+	}
+	if diff := cmp.Diff(members, issues); diff != "" {
+		t.Errorf("the issues count otherwise than their records (-records +issues):\n%s", diff)
 	}
 	changes, err := s.Changes(t.Context(), "new", len(want)+1)
 	if err != nil || len(changes) != len(want) {

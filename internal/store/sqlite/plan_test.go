@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
@@ -60,6 +61,7 @@ func TestListPlans(t *testing.T) {
 		{"of a pod", store.Query{Pod: "checkout-1", Namespaces: []string{"shop"}}, "records_pod (pod=? AND at<?)"},
 		{"of a pod's life", store.Query{PodUID: "x", Container: "api"}, "records_pod_uid (pod_uid=? AND at<?)"},
 		{"that are open", store.Query{Open: true, Kind: record.KindStall, Cluster: "prod"}, "records_open (at<?)"},
+		{"of an incident", store.Query{Incident: "WI-000000", Since: storetest.Epoch()}, "records_incident (incident=? AND at>? AND at<?)"},
 		{"of a node", store.Query{Node: "x", Since: storetest.Epoch()}, "records_node (node=? AND at>? AND at<?)"},
 	} {
 		for _, p := range []position{{at: maxNanos, seq: maxNanos}, after} {
@@ -71,7 +73,15 @@ func TestListPlans(t *testing.T) {
 		}
 	}
 
-	text, args := listStatement(store.Query{Namespaces: []string{"a", "b", "c"}, Since: storetest.Epoch()}, after, 51)
+	text, args := listStatement(store.Query{Issue: "WR-000000", Kind: record.KindStop}, after, 51)
+	want := []string{
+		"SEARCH records USING INDEX records_issue (issue=? AND at<?)", "SCALAR SUBQUERY 1",
+		"SEARCH a USING PRIMARY KEY (alias=?)", "SEARCH i USING INTEGER PRIMARY KEY (rowid=?)",
+	}
+	if diff := cmp.Diff(want, plan(t, s, text, args...)); diff != "" {
+		t.Errorf("records of an issue (-want +got):\n%s", diff)
+	}
+	text, args = listStatement(store.Query{Namespaces: []string{"a", "b", "c"}, Since: storetest.Epoch()}, after, 51)
 	searches := 0
 	for _, line := range plan(t, s, text, args...) {
 		if strings.HasPrefix(line, "SCAN records") {
@@ -96,8 +106,23 @@ func TestOtherPlans(t *testing.T) {
 		evidenceStatement:                   {"a"},
 		forgetMarks:                         {"prod", "a"},
 		"DELETE FROM records WHERE seq = ?": {1},
+		issueStatement:                      {"a", "a"},
+		incidentStatement:                   {"a"},
+		observationsStatement:               {"prod", "a"},
+		ungrouped:                           {10},
+		oldestEnded:                         {1, 10},
+		oldestOfIssue:                       {"a", "a", 10, 10},
+		dropIssues:                          {1, 10},
+		dropIncidents:                       {1, 10},
 	} {
 		for _, line := range plan(t, s, text, args...) {
+			if strings.HasPrefix(line, "SCAN") || strings.Contains(line, "TEMP B-TREE") {
+				t.Errorf("%s: %s", text, line)
+			}
+		}
+	}
+	for _, text := range groupStatements() {
+		for _, line := range plan(t, s, text, make([]any, strings.Count(text, "?"))...) {
 			if strings.HasPrefix(line, "SCAN") || strings.Contains(line, "TEMP B-TREE") {
 				t.Errorf("%s: %s", text, line)
 			}
@@ -106,6 +131,63 @@ func TestOtherPlans(t *testing.T) {
 	want := []string{"SEARCH marks USING PRIMARY KEY (cluster=? AND (pod_uid,type,name)>(?,?,?))"}
 	if diff := cmp.Diff(want, plan(t, s, marksAfterStatement, "prod", "a", "b", "c", 10)); diff != "" {
 		t.Errorf("a page of marks (-want +got):\n%s", diff)
+	}
+}
+
+// A page of issues is read in order, or from the few of a workload or node, which are sorted.
+func TestIssuePlans(t *testing.T) {
+	s := newTest(t)
+	mustAppend(t, s, samples(0, 100)...)
+	const sorted = "USE TEMP B-TREE FOR ORDER BY"
+	for _, c := range []struct {
+		name string
+		q    store.IssueQuery
+		want []string
+	}{
+		{"all", store.IssueQuery{}, []string{"SEARCH issues USING COVERING INDEX issues_time (at<?)"}},
+		{"muted", store.IssueQuery{Statuses: []issue.Status{issue.StatusMuted}}, []string{"SEARCH issues USING INDEX issues_time (at<?)"}},
+		{"of a namespace", store.IssueQuery{Namespaces: []string{"shop"}}, []string{"SEARCH issues USING COVERING INDEX issues_namespace (namespace=? AND at<?)"}},
+		{"of namespaces", store.IssueQuery{Namespaces: []string{"shop", "x"}}, []string{"SEARCH issues USING INDEX issues_time (at<?)"}},
+		{
+			"of a workload", store.IssueQuery{Workload: &record.Workload{Kind: "Deployment", Name: "checkout"}, Namespaces: []string{"shop"}},
+			[]string{"SEARCH issues USING INDEX issues_workload (workload_name=? AND workload_kind=?)", sorted},
+		},
+	} {
+		for _, p := range []position{{at: maxNanos, seq: maxNanos}, {at: 7, seq: 7}} {
+			text, args := issuesStatement(c.q, p, 51)
+			if diff := cmp.Diff(c.want, plan(t, s, text, args...)); diff != "" {
+				t.Errorf("issues %s after %v (-want +got):\n%s", c.name, p, diff)
+			}
+		}
+	}
+	for _, q := range []store.IssueQuery{
+		{Since: storetest.Epoch()},
+		{Since: storetest.Epoch(), Categories: []record.Category{record.Failure}},
+		{Since: storetest.Epoch(), Namespaces: []string{"shop"}},
+		{Since: storetest.Epoch(), Workload: &record.Workload{Kind: "Deployment", Name: "checkout"}},
+		{Node: "node-1"},
+		{Node: "node-1", Since: storetest.Epoch()},
+	} {
+		text, args := issuesStatement(q, position{at: 7, seq: 7}, 51)
+		lines := plan(t, s, text, args...)
+		for _, line := range lines {
+			if strings.HasPrefix(line, "SCAN issue") {
+				t.Errorf("issues of %+v: %s", q, strings.Join(lines, "\n"))
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		q    store.IncidentQuery
+		want []string
+	}{
+		"all":          {store.IncidentQuery{}, []string{"SCAN incidents USING INDEX incidents_time"}},
+		"of a day":     {store.IncidentQuery{Since: storetest.Epoch()}, []string{"SEARCH incidents USING INDEX incidents_time (at>?)"}},
+		"of a subject": {store.IncidentQuery{Kind: issue.OnNode, Subject: "a"}, []string{"SEARCH incidents USING INDEX incidents_subject (kind=? AND subject=?)"}},
+	} {
+		text, args := incidentsStatement(c.q)
+		if diff := cmp.Diff(c.want, plan(t, s, text, args...)); diff != "" {
+			t.Errorf("incidents %s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

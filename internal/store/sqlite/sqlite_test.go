@@ -51,6 +51,20 @@ func openTest(t testing.TB, o Options) *Store {
 	return s
 }
 
+// copyOf returns the path of a copy of a closed store.
+func copyOf(t testing.TB, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "history.db")
+	if err := os.WriteFile(out, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 func newTest(t testing.TB) *Store {
 	t.Helper()
 	return openTest(t, Options{Path: filepath.Join(t.TempDir(), "history.db")})
