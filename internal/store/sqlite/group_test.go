@@ -262,7 +262,7 @@ func TestSpan(t *testing.T) {
 	if err != nil || len(members) != 1 {
 		t.Fatal(len(members), err)
 	}
-	again := records[0]
+	again := records[0].Clone()
 	again.ID, again.FinishedAt = "again", again.FinishedAt.Add(time.Hour)
 	mustAppend(t, s, again)
 	err = s.writer.transact(t.Context(), func(tx *sql.Tx) error {
