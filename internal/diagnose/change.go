@@ -44,7 +44,7 @@ func bears(cause string) bearing {
 			container: append(slices.Clone(runs), "volumeMounts", "securityContext", "workingDir"),
 			pod:       []string{"volumes", "serviceAccountName", "securityContext"}, configMaps: true,
 		}
-	case "sigkill_unattributed", "sigterm_unattributed", "unknown":
+	case "sigkill_unattributed", "sigterm_unattributed", "status_unknown", "unknown":
 		return bearing{container: append([]string{"resources.limits.memory", "livenessProbe"}, runs...), configMaps: true, node: true}
 	case "command_not_found", "command_not_executable", "exec_format_error", "start_error":
 		return bearing{container: []string{"command", "image", "args", "volumeMounts", "securityContext", "workingDir"}, pod: []string{"securityContext", "runtimeClassName"}, node: true}
@@ -142,7 +142,7 @@ func quoteChange(e *evidence.Evidence, b *bearing, ch *record.Change, n int) []r
 			if ch.By != "" {
 				value += " by " + ch.By
 			}
-			quote("config-map", "data", value+" "+agoWords(e, ch.Time))
+			quote("config-map", "data", strings.TrimSpace(value+" "+agoWords(e, ch.Time)))
 		}
 	case record.ChangeNode:
 		for i := range ch.Fields {

@@ -87,6 +87,8 @@ func pathOf(o runtime.Object) (object, collection string) {
 		prefix, resource = "/apis/apps/v1/", "statefulsets"
 	case *appsv1.DaemonSet:
 		prefix, resource = "/apis/apps/v1/", "daemonsets"
+	case *appsv1.ControllerRevision:
+		prefix, resource = "/apis/apps/v1/", "controllerrevisions"
 	case *batchv1.Job:
 		prefix, resource = "/apis/batch/v1/", "jobs"
 	case *batchv1.CronJob:
@@ -211,6 +213,8 @@ func listOf(path string) runtime.Object {
 		return &appsv1.StatefulSetList{}
 	case "daemonsets":
 		return &appsv1.DaemonSetList{}
+	case "controllerrevisions":
+		return &appsv1.ControllerRevisionList{}
 	case "jobs":
 		return &batchv1.JobList{}
 	case "cronjobs":

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +12,10 @@ import (
 	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 )
+
+// configMapTTL is how long the metadata of a ConfigMap is believed: less than it usually takes a
+// container to fail by what was just written.
+const configMapTTL = 2 * time.Second
 
 // maxRevisions bounds the ReplicaSets or ControllerRevisions that one selector finds: a
 // workload keeps ten by default.
@@ -53,7 +58,7 @@ func revisions[L, T any, PL apiList[L], P apiObject[T]](ctx context.Context, c *
 // ConfigMap returns the metadata of a ConfigMap, with who wrote its data and when. Its data is not read.
 func (c *Cluster) ConfigMap(ctx context.Context, namespace, name string) (*metav1.PartialObjectMetadata, error) {
 	const resource = "configmaps"
-	v, err := c.cached(ctx, objectKey{"get", resource, namespace, name}, objectTTL, clusterTimeout, func(ctx context.Context) (any, error) {
+	v, err := c.cached(ctx, objectKey{"get", resource, namespace, name}, configMapTTL, clusterTimeout, func(ctx context.Context) (any, error) {
 		m, err := c.metadata.Resource(schema.GroupVersionResource{Version: "v1", Resource: resource}).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return nil, access(certain(err), c.host, "get", resource, namespace)

@@ -107,7 +107,7 @@ func (c *collector) readRow(ctx context.Context, r *record.Record, ro *rollout) 
 			}
 		}
 		if next == "" {
-			return c.seenWhole(is, r.Namespace, ro), true
+			return c.seenWhole(is, r, ro), true
 		}
 		q.Cursor = next
 	}
@@ -116,10 +116,13 @@ func (c *collector) readRow(ctx context.Context, r *record.Record, ro *rollout) 
 }
 
 // seenWhole says of a row that began before anybody watched that its beginning is not known.
-func (c *collector) seenWhole(is row, namespace string, ro *rollout) row {
-	since := c.watchedSince(namespace)
-	rolledOut := !ro.at.IsZero() && since.Before(ro.at)
-	if since.IsZero() || !rolledOut && !since.Before(is.first.Add(-rowBreaks)) {
+func (c *collector) seenWhole(is row, r *record.Record, ro *rollout) row {
+	since := c.watchedSince(r.Namespace)
+	made := ro.at
+	if r.Workload.Kind == "Pod" {
+		made = r.PodCreatedAt
+	}
+	if since.IsZero() || (made.IsZero() || !since.Before(made)) && !since.Before(is.first.Add(-rowBreaks)) {
 		is.first = time.Time{}
 	}
 	return is
