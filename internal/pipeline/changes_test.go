@@ -78,14 +78,14 @@ func (s *shop) ConfigMap(_ context.Context, _, name string) (*metav1.PartialObje
 	return nil, missingObject
 }
 
-// past is a history, and what nodes were seen to be.
-type past struct {
+// recorded is a history, and what nodes were seen to be.
+type recorded struct {
 	records  []record.Record
 	observed []record.Observation
 	lists    int
 }
 
-func (h *past) List(_ context.Context, q store.Query) ([]record.Record, string, error) {
+func (h *recorded) List(_ context.Context, q store.Query) ([]record.Record, string, error) {
 	if q.PodUID != "" || len(q.Categories) == 0 && q.Pod == "" {
 		return nil, "", nil // asked for another reason
 	}
@@ -93,7 +93,7 @@ func (h *past) List(_ context.Context, q store.Query) ([]record.Record, string, 
 	return h.records, "", nil
 }
 
-func (h *past) Observations(context.Context, string, string, time.Time) ([]record.Observation, error) {
+func (h *recorded) Observations(context.Context, string, string, time.Time) ([]record.Observation, error) {
 	return h.observed, nil
 }
 
@@ -153,7 +153,7 @@ func failures(revision, cause string, minutes ...int) (out []record.Record) {
 }
 
 // watching returns a collector that has watched for some minutes.
-func watching(s *shop, h *past, minutes int) *collector {
+func watching(s *shop, h *recorded, minutes int) *collector {
 	r, err := redact.New(redact.Options{})
 	if err != nil {
 		panic(err)
@@ -192,7 +192,7 @@ func TestRolloutBeforeFailure(t *testing.T) {
 	tests := []struct {
 		name    string
 		shop    shop
-		past    *past
+		past    *recorded
 		watched int
 		pod     *corev1.Pod
 		want    []string
@@ -200,22 +200,22 @@ func TestRolloutBeforeFailure(t *testing.T) {
 		summary, evidence string
 	}{
 		{
-			"the rollout that the failure began with", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &past{}, 600, oomed("u", "new", -5),
+			"the rollout that the failure began with", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &recorded{}, 600, oomed("u", "new", -5),
 			[]string{"Revision 42 of Deployment ns/web changed limits.memory from 512Mi to 256Mi, 6 minutes before the first stop."},
 			"it began with revision 42 of Deployment ns/web, 6m after that was rolled out.", "256Mi (512Mi until revision 42, 6m before the first stop)",
 		},
 		{
-			"others failed before", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &past{records: failures("old", "app_exit", -30)}, 600, oomed("u", "new", -5),
+			"others failed before", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &recorded{records: failures("old", "app_exit", -30)}, 600, oomed("u", "new", -5),
 			[]string{"Revision 42 of Deployment ns/web changed limits.memory from 512Mi to 256Mi, 6 minutes before the first stop."},
 			"", "256Mi (512Mi until revision 42, 6m before the first stop)",
 		},
 		{
-			"nobody watched before", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &past{}, 10, oomed("u", "new", -5),
+			"nobody watched before", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &recorded{}, 10, oomed("u", "new", -5),
 			[]string{"Revision 42 of Deployment ns/web changed limits.memory from 512Mi to 256Mi, 6 minutes before the first stop."},
 			"", "256Mi (512Mi until revision 42, 6m before the first stop)",
 		},
 		{
-			"nobody watched since", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &past{}, 2, oomed("u", "new", -5),
+			"nobody watched since", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &recorded{}, 2, oomed("u", "new", -5),
 			[]string{"Revision 42 of Deployment ns/web changed limits.memory from 512Mi to 256Mi, 6 minutes before this stop."},
 			"", "256Mi (512Mi until revision 42, 6m before this stop)",
 		},
@@ -225,33 +225,33 @@ func TestRolloutBeforeFailure(t *testing.T) {
 			"", "256Mi (512Mi until revision 42, 6m before this stop)",
 		},
 		{
-			"one of a row", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -80, small)}}, &past{records: failures("new", "oom_killed", -5, -40, -70)}, 6000, oomed("u", "new", -78),
+			"one of a row", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -80, small)}}, &recorded{records: failures("new", "oom_killed", -5, -40, -70)}, 6000, oomed("u", "new", -78),
 			[]string{"Revision 42 of Deployment ns/web changed limits.memory from 512Mi to 256Mi, 10 minutes before the first stop."},
 			"it began with revision 42 of Deployment ns/web, 10m after that was rolled out.", "256Mi (512Mi until revision 42, 10m before the first stop)",
 		},
 		{
-			"long after", shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -60*24*60, large), replicaSet("new", "42", -3*24*60, small)}}, &past{}, 60 * 24 * 90, oomed("u", "new", -3*24*60),
+			"long after", shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -60*24*60, large), replicaSet("new", "42", -3*24*60, small)}}, &recorded{}, 60 * 24 * 90, oomed("u", "new", -3*24*60),
 			[]string{"Revision 42 of Deployment ns/web changed limits.memory from 512Mi to 256Mi, 3 days before the first stop."},
 			"", "256Mi (512Mi until revision 42, 3d before the first stop)",
 		},
 		{
-			"too long after", shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90*24*60, large), replicaSet("new", "42", -60*24*60, small)}}, &past{}, 60 * 24 * 90, oomed("u", "new", -60*24*60),
+			"too long after", shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90*24*60, large), replicaSet("new", "42", -60*24*60, small)}}, &recorded{}, 60 * 24 * 90, oomed("u", "new", -60*24*60),
 			nil, "", "",
 		},
 		{
-			"a pod of the revision before", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &past{}, 6000, oomed("u", "old", -80),
+			"a pod of the revision before", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, small)}}, &recorded{}, 6000, oomed("u", "old", -80),
 			nil, "", "", // what there was before revision 41 is not kept
 		},
 		{
-			"the first revision", shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("only", "1", -6, small)}}, &past{}, 600, oomed("u", "only", -5),
+			"the first revision", shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("only", "1", -6, small)}}, &recorded{}, 600, oomed("u", "only", -5),
 			[]string{"Deployment ns/web was created with revision 1, 6 minutes before the first stop."}, "", "",
 		},
 		{
-			"no change that is known", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, large)}}, &past{}, 600, oomed("u", "new", -5),
+			"no change that is known", shop{owner: web, sets: []*appsv1.ReplicaSet{first, replicaSet("new", "42", -6, large)}}, &recorded{}, 600, oomed("u", "new", -5),
 			[]string{"Revision 42 of Deployment ns/web was rolled out without a change that is known, 6 minutes before the first stop."},
 			"it began with revision 42 of Deployment ns/web, 6m after that was rolled out.", "42 (41 before), rolled out 6m before the first stop",
 		},
-		{"a pod of nobody", shop{}, &past{}, 600, bare(oomed("u", "", -5)), nil, "", ""},
+		{"a pod of nobody", shop{}, &recorded{}, 600, bare(oomed("u", "", -5)), nil, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestRollback(t *testing.T) {
 			"Revision 43 of Deployment ns/web changed image from web:2 to web:1, 4 minutes before the first stop."},
 		{scaled{up("Scaled up replica set web-old to 1 from 0", -5)}, "Revision 43 of Deployment ns/web changed image from web:2 to web:1, 5 minutes before the first stop."},
 	} {
-		c := watching(s, &past{records: failures("old", "oom_killed", -700)}, 60*24*30)
+		c := watching(s, &recorded{records: failures("old", "oom_killed", -700)}, 60*24*30)
 		c.Events = tt.events
 		f := stopOf(t, c, oomed("u", "old", -3))
 		if d := cmp.Diff([]string{tt.want}, texts(f.Record.Changes)); d != "" {
@@ -324,7 +324,7 @@ func TestRollback(t *testing.T) {
 		}
 	}
 	// The revision in between came after the number that the other one had then.
-	f := stopOf(t, watching(s, &past{}, 6000), oomed("u", "new", -500))
+	f := stopOf(t, watching(s, &recorded{}, 6000), oomed("u", "new", -500))
 	if d := cmp.Diff([]string{"Revision 42 of Deployment ns/web changed image from web:1 to web:2, 10 hours before the first stop."}, texts(f.Record.Changes)); d != "" || f.Record.Changes[0].From != "41" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
@@ -343,12 +343,12 @@ func TestControllerRevisionsReused(t *testing.T) {
 	}}
 	p := oomed("u", "", -3)
 	p.Labels, p.OwnerReferences = map[string]string{"controller-revision-hash": "db-a"}, controlledBy("StatefulSet", "db")
-	f := stopOf(t, watching(s, &past{}, 6000), p)
+	f := stopOf(t, watching(s, &recorded{}, 6000), p)
 	if d := cmp.Diff([]string{"Revision 3 of StatefulSet ns/db changed image from db:2 to db:1."}, texts(f.Record.Changes)); d != "" || !f.Record.Changes[0].Time.IsZero() {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 	p.Labels["controller-revision-hash"] = "db-b"
-	f = stopOf(t, watching(s, &past{}, 6000), p)
+	f = stopOf(t, watching(s, &recorded{}, 6000), p)
 	if len(f.Record.Changes) != 0 {
 		t.Errorf("a revision before it is not kept: %q", texts(f.Record.Changes))
 	}
@@ -356,7 +356,7 @@ func TestControllerRevisionsReused(t *testing.T) {
 
 func TestWhoRolledOut(t *testing.T) {
 	s := &shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90, template("web:1", "")), replicaSet("new", "42", -6, template("web:2", ""))}}
-	f := stopOf(t, watching(s, &past{}, 600), oomed("u", "new", -5))
+	f := stopOf(t, watching(s, &recorded{}, 600), oomed("u", "new", -5))
 	want := []record.Change{{
 		Kind: record.ChangeRollout, Object: "Deployment ns/web", Time: minute(-6), From: "41", To: "42", By: "helm",
 		Fields: []record.FieldChange{{Field: "containers[app].image", Old: "web:1", New: "web:2"}},
@@ -378,7 +378,7 @@ func TestRolloutShowsNoSecret(t *testing.T) {
 	}
 	after.Labels = map[string]string{"password": "hunter6hunter6"}
 	s := &shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90, before), replicaSet("new", "42", -6, after)}}
-	f := stopOf(t, watching(s, &past{}, 600), oomed("u", "new", -5))
+	f := stopOf(t, watching(s, &recorded{}, 600), oomed("u", "new", -5))
 	if text := fmt.Sprint(f.Record, f.Evidence); strings.Contains(text, "hunter") {
 		t.Errorf("a secret is shown: %s", text)
 	}
@@ -398,7 +398,7 @@ func TestRefusedIsMissing(t *testing.T) {
 	s := &shop{owner: web, refused: errors.New("not allowed to list replicasets")}
 	p := oomed("u", "new", -5)
 	p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "app"}}}}
-	f := stopOf(t, watching(s, &past{}, 600), p)
+	f := stopOf(t, watching(s, &recorded{}, 600), p)
 	want := []record.Missing{{What: whatRevisions, Why: "not allowed to list replicasets"}, {What: whatConfigMaps, Why: "not allowed to list replicasets"}}
 	if d := cmp.Diff(want, f.Evidence.Missing); d != "" || f.Evidence.ChangesRead || f.Record.Diagnosis.Cause != "oom_killed" {
 		t.Errorf("missing (-want +got):\n%s", d)
@@ -409,7 +409,7 @@ func TestRefusedIsMissing(t *testing.T) {
 func TestStormIsReadOnce(t *testing.T) {
 	s := &shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90, template("web:1", "")), replicaSet("new", "42", -60, template("web:2", ""))},
 		configs: map[string]*metav1.PartialObjectMetadata{"app": {}}}
-	h := &past{}
+	h := &recorded{}
 	c := watching(s, h, 600)
 	now := minute(1)
 	c.now = func() time.Time { return now }
@@ -479,7 +479,7 @@ func TestConfigMapsBeforeFailure(t *testing.T) {
 			p := bare(oomed("u", "", tt.created))
 			tt.use(p)
 			p.Status.ContainerStatuses[0].State.Terminated.StartedAt = metav1.NewTime(failedAt.Add(-90 * time.Second))
-			f := stopOf(t, watching(s, &past{}, 600_000), p)
+			f := stopOf(t, watching(s, &recorded{}, 600_000), p)
 			for i := range f.Record.Changes { // seconds are as good as the minute in the table
 				f.Record.Changes[i].Text = strings.Replace(f.Record.Changes[i].Text, "60 seconds", "1 minute", 1)
 			}
@@ -504,7 +504,7 @@ func TestEditedPod(t *testing.T) {
 		p := oomed("u", "new", -500)
 		p.Spec.Containers[0].Image = "web:1"
 		p.ManagedFields = []metav1.ManagedFieldsEntry{entry("kubectl-patch", "resize", "resources", -8), entry("mutator", "", "image", -9), entry("kubectl-patch", "resize", "resources", 5)}
-		f := stopOf(t, watching(s, &past{}, 600_000), p)
+		f := stopOf(t, watching(s, &recorded{}, 600_000), p)
 		want := []record.Change{{
 			Kind: record.ChangePod, Object: "Pod ns/pod-u", Time: minute(-8), By: "kubectl-patch", Fields: []record.FieldChange{{Field: "containers[app].resources.limits.memory", Old: "512Mi", New: "256Mi"}},
 			Text: "Pod ns/pod-u was edited by kubectl-patch, which changed limits.memory from 512Mi to 256Mi, 8 minutes before the first stop.",
@@ -520,7 +520,7 @@ func TestEditedPod(t *testing.T) {
 		p := bare(oomed("u", "", -500))
 		p.Spec.Containers[0].Image = "web:2"
 		p.ManagedFields = []metav1.ManagedFieldsEntry{entry("kubectl-set", "", "image", -8)}
-		c := watching(&shop{}, &past{}, 600)
+		c := watching(&shop{}, &recorded{}, 600)
 		o := object(p)
 		f := c.engine.Observe(&o, false, minute(0))[0]
 		f.Record.Workload = &record.Workload{Kind: "Pod", Name: p.Name}
@@ -539,7 +539,7 @@ func TestNodeBeforeFailure(t *testing.T) {
 		return n
 	}
 	s := &shop{}
-	h := &past{observed: []record.Observation{{Object: "Node n1", Field: "status.nodeInfo.kubeletVersion", Value: "v1.30.1", Time: minute(-5000)}}}
+	h := &recorded{observed: []record.Observation{{Object: "Node n1", Field: "status.nodeInfo.kubeletVersion", Value: "v1.30.1", Time: minute(-5000)}}}
 	c := watching(s, h, 6000)
 	var kept []record.Observation
 	c.keepObserved = func(o []record.Observation) { kept = append(kept, o...) }
@@ -563,7 +563,7 @@ func TestNodeBeforeFailure(t *testing.T) {
 	if d := cmp.Diff([]string{"Node n1 was first seen with kubelet v1.31.2 in place of v1.30.1, 10 minutes before the first stop."}, texts(f.Record.Changes)); d != "" {
 		t.Errorf("what an earlier run saw (-want +got):\n%s", d)
 	}
-	c = watching(s, &past{}, 6000)
+	c = watching(s, &recorded{}, 6000)
 	c.sawNode(node("v1.30.1", "boot-1"), minute(-10))
 	c.sawNode(node("v1.31.2", "boot-2"), minute(1))
 	if f = stopOf(t, c, bare(oomed("u", "", -500))); len(f.Record.Changes) != 0 {
@@ -575,7 +575,7 @@ func TestMovedPod(t *testing.T) {
 	before := record.Record{Namespace: "ns", Pod: "pod-u", PodUID: "before", Node: "n0", Stop: &record.Stop{FinishedAt: minute(-9)}}
 	p := oomed("u", "", -8)
 	p.Labels, p.OwnerReferences = nil, controlledBy("StatefulSet", "db")
-	f := stopOf(t, watching(&shop{}, &past{records: []record.Record{before}}, 6000), p)
+	f := stopOf(t, watching(&shop{}, &recorded{records: []record.Record{before}}, 6000), p)
 	want := []record.Change{{
 		Kind: record.ChangeNode, Object: "Pod ns/pod-u", Time: minute(-8), Fields: []record.FieldChange{{Field: "spec.nodeName", Old: "n0", New: "n1"}},
 		Text: "Pod ns/pod-u was made anew on node n1, after node n0, 8 minutes before the first stop.",
