@@ -38,7 +38,7 @@ func (p *page) changes(all []record.Change, ref time.Time) []string {
 				break
 			}
 			line := fieldText(f)
-			if len(c.Fields) == 1 && !f.Hidden && strings.Contains(text, f.Old+" -> "+f.New) {
+			if len(c.Fields) == 1 && !f.Hidden && (strings.Contains(text, f.Old+" -> "+f.New) || strings.Contains(text, " from "+f.Old+" to "+f.New)) {
 				continue // the sentence has it
 			}
 			out = append(out, wrap(fieldIndent+Escape(line), p.body())...)
