@@ -22,6 +22,8 @@ type Seen struct {
 	Coverage record.Coverage
 	// Well are the pods of which there is nothing to find.
 	Well []pipeline.Finding
+	// Alike are findings of other pods of the same workloads, which tell what is usual for them.
+	Alike []pipeline.Finding
 	// History is what a store knows around a finding, by its ID.
 	History map[string]*printer.History
 }

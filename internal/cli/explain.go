@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,7 @@ func runExplain(ctx context.Context, e *environment, o *explainOptions, what str
 	}
 	if o.timeline {
 		app.AddLife(seen.Findings)
+		app.AddUsual(seen.Findings, slices.Concat(seen.Well, seen.Alike))
 	}
 	if o.output.format != "" {
 		return o.output.findings(e, app.Document(seen.Findings, seen.Coverage), true)
@@ -260,7 +262,12 @@ func (o *explainOptions) fromStore(ctx context.Context, what string) (seen app.S
 	if err != nil {
 		return seen, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer func() {
+		if o.timeline && err == nil {
+			seen.Alike = app.Alike(ctx, db, seen.Findings)
+		}
+		err = errors.Join(err, db.Close())
+	}()
 	q := app.StoredQuery{
 		Cluster:    o.source.cluster,
 		Namespaces: o.source.storeNamespaces(),
@@ -287,6 +294,9 @@ func (o *explainOptions) remember(ctx context.Context, seen *app.Seen) {
 		return
 	}
 	seen.History = app.Remembered(ctx, db, seen.Findings)
+	if o.timeline {
+		seen.Alike = app.Alike(ctx, db, seen.Findings)
+	}
 	_ = db.Close() // it was only read
 }
 
