@@ -387,7 +387,7 @@ func SetStates(ctx context.Context, r store.Reader, found []pipeline.Finding, no
 			return err
 		}
 		ref.State = string(one.At(now))
-		ref.Count, ref.Pods = one.Count+one.Missed, len(one.Pods.Values)
+		ref.Count, ref.Pods, ref.MorePods = one.Count+one.Missed, len(one.Pods.Values), one.Pods.More
 	}
 	return nil
 }

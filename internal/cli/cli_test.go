@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/whyrestart/whyrestart/internal/app"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line as a person would. Beside the usual commands,
 // scripts have "recording NAME FILE", which writes a recorded watch, "history NAME FILE",
 // which makes a store of one ("recent NAME FILE": as if it had ended a minute ago), "fleet FILE", which makes
-// one of many workloads, and "outdated NAME FILE", which makes a store of a recorded state
+// one of many workloads, "cmpids GOT WANT", which compares but for IDs and ages, and "outdated NAME FILE", which makes a store of a recorded state
 // by rules that knew no cause.
 func TestScripts(t *testing.T) {
 	forbidding := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -68,6 +69,13 @@ func TestScripts(t *testing.T) {
 			},
 			"recent": func(ts *testscript.TestScript, _ bool, args []string) {
 				makeHistory(ts, movedToNow(unpack(ts, filepath.Join(recordings, args[0], "watch.jsonl.gz"))), ts.MkAbs(args[1]))
+			},
+			"cmpids": func(ts *testscript.TestScript, _ bool, args []string) {
+				got, want := anyID.ReplaceAllString(ts.ReadFile(args[0]), "$1-XXXXXX"), ts.ReadFile(args[1])
+				// The clock goes on meanwhile.
+				if diff := cmp.Diff(anyAge.ReplaceAllString(want, "AGE"), anyAge.ReplaceAllString(got, "AGE")); diff != "" {
+					ts.Fatalf("%s and %s differ (-want +got):\n%s", args[1], args[0], diff)
+				}
 			},
 			"fleet": func(ts *testscript.TestScript, _ bool, args []string) {
 				makeFleet(ts, ts.MkAbs(args[0]))
@@ -107,6 +115,11 @@ func makeHistory(ts *testscript.TestScript, stream []byte, path string) {
 	ts.Check(db.Append(ctx, store.Batch{Records: found}))
 	ts.Check(db.Close())
 }
+
+var (
+	anyID  = regexp.MustCompile(`(W[RI])-[0-9A-F]{6}`)
+	anyAge = regexp.MustCompile(`[ .▁▂▃▄▅▆▇█]*[0-9]+[smh][0-9]*s?( +[.▁▂▃▄▅▆▇█]+)? *`)
+)
 
 // movedToNow moves all times so that the newest is a minute ago.
 func movedToNow(stream []byte) []byte {

@@ -63,7 +63,7 @@ Exit codes: 0 explained, 1 error, 2 no stop and no stall.`,
 			return runExplain(cmd.Context(), e, o, args[0])
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-			if _, sure := issueID(toComplete); sure || strings.HasPrefix(toComplete, issuePrefix) || toComplete == "W" {
+			if strings.HasPrefix(toComplete, "W") || strings.HasPrefix(toComplete, issuePrefix) {
 				return completeIssues(cmd.Context(), o.store, args, toComplete)
 			}
 			return completePods(cmd.Context(), &o.source, args)

@@ -182,7 +182,7 @@ func (m *Memory) Ref(id string, now time.Time) *record.IssueRef {
 	if i == nil {
 		return nil
 	}
-	ref := &record.IssueRef{ID: i.ID, State: string(i.state(now)), Count: i.Count, Pods: len(i.Pods.Values)}
+	ref := &record.IssueRef{ID: i.ID, State: string(i.state(now)), Count: i.Count, Pods: len(i.Pods.Values), MorePods: i.Pods.More}
 	if inc := m.incidents[p.Incident]; inc != nil && inc.Shown() {
 		ref.Incident = inc.ID
 	}

@@ -53,7 +53,7 @@ func issueNote(r *record.Record) string {
 	}
 	size := fmt.Sprintf("%dx", i.Count)
 	if i.Pods > 1 {
-		size += fmt.Sprintf(", %d pods", i.Pods)
+		size += ", " + refPods(i)
 	}
 	switch i.State {
 	case "escalating", "regressed":

@@ -87,6 +87,14 @@ func (p *page) issueRef() []string {
 	return p.hanging(text)
 }
 
+// refPods is how many pods an issue has.
+func refPods(i *record.IssueRef) string {
+	if i.MorePods {
+		return fmt.Sprintf("%d+ pods", i.Pods)
+	}
+	return count(i.Pods, "pod")
+}
+
 // refSize is how large the issue of a record is, and where it stands.
 func refSize(r *record.Record) string {
 	var parts []string
@@ -98,7 +106,7 @@ func refSize(r *record.Record) string {
 		parts = append(parts, count(int(r.Issue.Count), noun))
 	}
 	if r.Issue.Pods > 0 {
-		parts = append(parts, count(r.Issue.Pods, "pod"))
+		parts = append(parts, refPods(r.Issue))
 	}
 	if r.Issue.State != "" {
 		parts = append(parts, r.Issue.State)

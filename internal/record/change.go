@@ -66,6 +66,8 @@ type IssueRef struct {
 	// Count and Pods are how many stops or stalls the issue has, and of how many pods.
 	Count int64 `json:"count,omitempty"`
 	Pods  int   `json:"pods,omitempty"`
+	// MorePods tells that there were more pods, which are not told apart any more.
+	MorePods bool `json:"morePods,omitempty"`
 	// Incident is the ID of the incident that the record is a part of, as "WI-91C03B".
 	Incident string `json:"incident,omitempty"`
 }
