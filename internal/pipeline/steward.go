@@ -45,6 +45,7 @@ type WorkloadReader interface {
 type IssueKeeper interface {
 	Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, string, error)
 	Issue(ctx context.Context, id string) (issue.Issue, error)
+	Get(ctx context.Context, id string) (record.Record, error)
 	Amend(ctx context.Context, id string, a issue.Action) (issue.Issue, error)
 	Observations(ctx context.Context, cluster, object string, since time.Time) ([]record.Observation, error)
 	Append(ctx context.Context, b store.Batch) error
@@ -218,19 +219,28 @@ func (s *Steward) cannotRead(kind string, err error) {
 
 // deleted resolves an issue whose workload is gone. That it once was there has to be
 // known: a workload of an operator's kind, of which the issue has but the name, may be
-// called like one of Kubernetes' own.
+// called like one of Kubernetes' own. And it must have been going on: what failed for good
+// is cleaned away, by a Job's TTL or by who started it, and is not solved by that.
 func (s *Steward) deleted(ctx context.Context, is *issue.Issue, since time.Time) error {
-	w := is.Workload
-	was := w.Kind == "Pod" && slices.ContainsFunc(is.Pods.Values, func(c issue.Count) bool { return c.Value == w.Name })
-	if !was {
-		known, err := s.observed(ctx, is)
-		if err != nil {
-			return err
-		}
-		was = known[fieldUID].Value != ""
+	known, err := s.observed(ctx, is)
+	if err != nil {
+		return err
 	}
-	if !was {
+	w := is.Workload
+	pod := w.Kind == "Pod" && slices.ContainsFunc(is.Pods.Values, func(c issue.Count) bool { return c.Value == w.Name })
+	if !pod && known[fieldUID].Value == "" || known[fieldEnds].Value != "" {
 		return nil
+	}
+	if w.Kind == "Pod" || w.Kind == "Job" {
+		last, err := s.Store.Get(ctx, is.Newest)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the newest record of issue %s: %w", is.ID, err)
+		case last.Kind == record.KindStop && (last.WillRestart == nil || !*last.WillRestart):
+			return nil
+		}
 	}
 	return s.resolve(ctx, is, issue.Action{
 		Resolution: issue.ByDeletion, // of the image that was seen last
@@ -255,6 +265,9 @@ func (s *Steward) exists(ctx context.Context, is *issue.Issue, of metav1.Object)
 		return o
 	}
 	note(fieldUID, string(of.GetUID()))
+	if ends(of) {
+		note(fieldEnds, "true")
+	}
 	image, all := imageOf(of, is.Container, s.selects)
 	since := time.Time{}
 	if image != "" && all {

@@ -23,9 +23,12 @@ const (
 	maxPatience = 24 * time.Hour
 )
 
-// fieldUID is the field of an observation that says that a workload was there; fieldImage that
-// which says what all its pods run in a container, since when.
-const fieldUID = "metadata.uid"
+// What observations of a workload say: fieldUID that it was there, fieldEnds that it has failed or is
+// deleted when it has, fieldImage what all its pods run in a container, since when.
+const (
+	fieldUID  = "metadata.uid"
+	fieldEnds = "ends"
+)
 
 func fieldImage(container string) string { return "rolledOut.containers[" + container + "].image" }
 
@@ -164,6 +167,19 @@ func podImage(p *corev1.Pod, container string) string {
 		}
 	}
 	return ""
+}
+
+// ends tells that a workload is one that failed for good, or that will be cleaned away when it does.
+func ends(o metav1.Object) bool {
+	switch o := o.(type) {
+	case *corev1.Pod:
+		return o.Status.Phase == corev1.PodFailed
+	case *batchv1.Job:
+		return o.Spec.TTLSecondsAfterFinished != nil || slices.ContainsFunc(o.Status.Conditions, func(c batchv1.JobCondition) bool {
+			return c.Type == batchv1.JobFailed && c.Status == corev1.ConditionTrue
+		})
+	}
+	return false
 }
 
 // succeeded tells, of what runs now and then, whether a run that began after a time has

@@ -36,6 +36,17 @@ type keeper struct {
 	amended map[string][]issue.Action
 	failing error
 	reads   int
+	// final are the newest records that nothing is started after.
+	final map[string]bool
+}
+
+func (k *keeper) Get(_ context.Context, id string) (record.Record, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if id == "" {
+		return record.Record{}, store.ErrNotFound
+	}
+	return record.Record{Kind: record.KindStop, ID: id, WillRestart: new(!k.final[id])}, nil
 }
 
 func (k *keeper) Issues(_ context.Context, q store.IssueQuery) ([]issue.Issue, string, error) {
@@ -143,7 +154,7 @@ var checkout = record.Workload{Kind: "Deployment", Name: "checkout"}
 func crashing(id string, w record.Workload, now time.Time) issue.Issue {
 	return issue.Issue{
 		ID: id, Key: issue.Key{Namespace: "shop", Workload: w, Container: "api", Kind: record.KindStop, Cause: "app_exit"},
-		Category: record.Failure, Status: issue.Open, First: now.Add(-10 * time.Minute), Last: now, Seen: now, Count: 11,
+		Category: record.Failure, Status: issue.Open, Newest: "newest of " + id, First: now.Add(-10 * time.Minute), Last: now, Seen: now, Count: 11,
 		Images: issue.Tally{Values: []issue.Count{{Value: "docker.io/shop/api:1", Count: 11, Last: now}}},
 		Ran:    issue.Spread{Count: 11, Max: 30},
 	}
@@ -460,6 +471,44 @@ func TestStewardDeletionNeedsACorpse(t *testing.T) {
 			t.Errorf("a static pod: %s", got)
 		}
 	})
+}
+
+// What failed for good and is cleaned away is not solved.
+func TestStewardDeletionOfWhatHasFailed(t *testing.T) {
+	job := record.Workload{Kind: "Job", Name: "import"}
+	pod := record.Workload{Kind: "Pod", Name: "build"}
+	failed := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{UID: "j"}}
+	failed.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue}}
+	limited := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{UID: "j"}}
+	limited.Spec.TTLSecondsAfterFinished = new(int32(60))
+	for _, tt := range []struct {
+		name  string
+		of    record.Workload
+		was   metav1.Object
+		final bool
+		want  string
+	}{
+		{"a job that went on", job, &batchv1.Job{ObjectMeta: metav1.ObjectMeta{UID: "j"}}, false, "deletion "},
+		{"a job whose pods are not started again", job, &batchv1.Job{ObjectMeta: metav1.ObjectMeta{UID: "j"}}, true, ""},
+		{"a job that had failed", job, failed, false, ""},
+		{"a job with a TTL", job, limited, false, ""},
+		{"a pod that went on", pod, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "p"}}, false, "deletion "},
+		{"a pod that is not started again", pod, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "p"}}, true, ""},
+		{"a pod that had failed", pod, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "p"}, Status: corev1.PodStatus{Phase: corev1.PodFailed}}, false, ""},
+	} {
+		steward(t, func(t *testing.T, s *stewarded) {
+			i := crashing("WR-1", tt.of, time.Now())
+			s.put(i)
+			s.final = map[string]bool{i.Newest: tt.final}
+			s.workloads.set(tt.of, tt.was)
+			s.start(t.Context(), t)
+			s.after(2*time.Minute, "WR-1")
+			s.workloads.set(tt.of, nil)
+			if got := s.after(time.Hour, "WR-1"); got != tt.want {
+				t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+			}
+		})
+	}
 }
 
 func TestStewardForbidden(t *testing.T) {
