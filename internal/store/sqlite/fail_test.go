@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
@@ -50,7 +51,11 @@ func TestFullDisk(t *testing.T) {
 		t.Log(err)
 	}
 	stats, err := s.Stats(t.Context())
-	if err != nil || stats.Stops != 50 || stats.Marks != 0 {
+	var counted int64
+	for _, i := range allIssues(t, s) {
+		counted += i.Count
+	}
+	if err != nil || stats.Stops != 50 || stats.Marks != 0 || counted != 50 {
 		t.Errorf("after failed appends: %+v, error %v", stats, err)
 	}
 	if _, err := s.Prune(t.Context(), store.Retention{Before: storetest.Epoch()}); err != nil {
@@ -95,10 +100,12 @@ func TestUnavailable(t *testing.T) {
 				}
 			}
 			_, prune := s.Prune(t.Context(), store.Retention{Before: storetest.Epoch().AddDate(1, 0, 0)})
+			_, amend := s.Amend(t.Context(), allIssues(t, s)[0].ID, issue.Action{Status: issue.StatusMuted, At: storetest.Epoch()})
 			for _, err := range []error{
 				s.Append(t.Context(), store.Batch{Records: samples(1, 1)}),
 				s.Acknowledge(t.Context(), "log", 1),
 				prune,
+				amend,
 			} {
 				if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), c.wantWords) {
 					t.Errorf("writing ended with %v", err)

@@ -12,7 +12,8 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
-// The statements that keep issues and incidents.
+// The statements that keep issues and incidents. Of records of one time, the ID decides which
+// is the first: only they are sorted.
 const (
 	findIssue        = `SELECT seq, doc FROM issues WHERE id = ?`
 	findPrint        = `SELECT id FROM issues WHERE fingerprint = ?`
@@ -28,8 +29,8 @@ const (
 	releaseRecords   = `UPDATE records SET issue = NULL WHERE issue = ?`
 	moveAliases      = `UPDATE issue_aliases SET issue = ? WHERE issue = ?`
 	addAlias         = `INSERT INTO issue_aliases (alias, issue) VALUES (?, ?) ON CONFLICT DO UPDATE SET issue = excluded.issue`
-	firstOfIssue     = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND id <> ? ORDER BY at, seq LIMIT 1`
-	lastOfIssue      = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND id <> ? ORDER BY at DESC, seq DESC LIMIT 1`
+	firstOfIssue     = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND id <> ? ORDER BY at, id LIMIT 1`
+	lastOfIssue      = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND id <> ? ORDER BY at DESC, id DESC LIMIT 1`
 	placeRecord      = `UPDATE records SET issue = ?, incident = ? WHERE seq = ?`
 	findIncident     = `SELECT seq, doc FROM incidents WHERE id = ?`
 	findAround       = `SELECT id FROM incidents WHERE kind = ? AND subject = ? AND at >= ? AND cluster = ?`
@@ -38,8 +39,8 @@ const (
 	dropIncident     = `DELETE FROM incidents WHERE seq = ?`
 	addIncidentNode  = `INSERT INTO incident_nodes (node, incident) VALUES (?, ?) ON CONFLICT DO NOTHING`
 	dropIncidentNode = `DELETE FROM incident_nodes WHERE node = ? AND incident = ?`
-	firstOfIncident  = `SELECT id, at FROM records INDEXED BY records_incident WHERE incident = ? AND id <> ? ORDER BY at, seq LIMIT 1`
-	lastOfIncident   = `SELECT id, at FROM records INDEXED BY records_incident WHERE incident = ? AND id <> ? ORDER BY at DESC, seq DESC LIMIT 1`
+	firstOfIncident  = `SELECT id, at FROM records INDEXED BY records_incident WHERE incident = ? AND id <> ? ORDER BY at, id LIMIT 1`
+	lastOfIncident   = `SELECT id, at FROM records INDEXED BY records_incident WHERE incident = ? AND id <> ? ORDER BY at DESC, id DESC LIMIT 1`
 )
 
 func groupStatements() []string {

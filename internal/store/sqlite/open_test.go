@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
@@ -247,9 +249,15 @@ func TestAtLeast(t *testing.T) {
 func TestReadOnlyRefusesToWrite(t *testing.T) {
 	s := openTest(t, Options{Path: stored(t, 1), ReadOnly: true})
 	_, prune := s.Prune(t.Context(), store.Retention{MaxBytes: 1})
+	issues := allIssues(t, s)
+	if len(issues) != 1 {
+		t.Fatalf("there are %d issues", len(issues))
+	}
+	_, amend := s.Amend(t.Context(), issues[0].ID, issue.Action{Status: issue.StatusMuted, At: storetest.Epoch()})
 	for _, err := range []error{
 		s.Append(t.Context(), store.Batch{Records: samples(1, 1)}),
 		prune,
+		amend,
 		s.Acknowledge(t.Context(), "log", 1),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "open for reading only") {
@@ -306,6 +314,44 @@ func TestReadOnlyBesideAWriter(t *testing.T) {
 		}
 		if got := count(t, reader); got != int64(n) {
 			t.Errorf("after the writer left, the reader sees %d records of %d", got, n)
+		}
+	}
+}
+
+// A person decides about an issue while a server appends to the same file, each with a pool of
+// connections of its own, as two processes have: what one wrote the other goes on from.
+func TestAmendBesideAWriter(t *testing.T) {
+	path := stored(t, 0)
+	server := openTest(t, Options{Path: path})
+	storm := func(n int) record.Record {
+		r := storetest.Sample(n)
+		r.Workload.Name, r.Namespace, r.ExitCode = "checkout", "shop", new(int32(1))
+		return r
+	}
+	mustAppend(t, server, storm(0))
+	id := allIssues(t, server)[0].ID
+	const n = 60
+	var appending sync.WaitGroup
+	appending.Go(func() {
+		for i := 1; i < n; i++ {
+			if err := server.Append(t.Context(), store.Batch{Records: []record.Record{storm(i)}}); err != nil {
+				t.Errorf("append: %v", err)
+			}
+		}
+	})
+	person := openTest(t, Options{Path: path})
+	statuses := []issue.Status{issue.StatusMuted, issue.Open, issue.StatusArchived}
+	for k := range 30 {
+		got, err := person.Amend(t.Context(), id, issue.Action{Status: statuses[k%3], At: storetest.Epoch(), Note: fmt.Sprint(k)})
+		if err != nil || got.Status != statuses[k%3] {
+			t.Errorf("amend: %+v, %v", got.Status, err)
+		}
+	}
+	appending.Wait()
+	for _, s := range []*Store{server, person} {
+		i, err := s.Issue(t.Context(), id)
+		if err != nil || i.Count != n || i.Status != issue.StatusArchived || i.Note != "29" {
+			t.Errorf("the issue has %d records and the status %s by %q, error %v", i.Count, i.Status, i.Note, err)
 		}
 	}
 }

@@ -123,7 +123,7 @@ func TestOtherPlans(t *testing.T) {
 	}
 	for _, text := range groupStatements() {
 		for _, line := range plan(t, s, text, make([]any, strings.Count(text, "?"))...) {
-			if strings.HasPrefix(line, "SCAN") || strings.Contains(line, "TEMP B-TREE") {
+			if strings.HasPrefix(line, "SCAN") || strings.Contains(line, "TEMP B-TREE") && !strings.Contains(line, "LAST TERM OF ORDER BY") {
 				t.Errorf("%s: %s", text, line)
 			}
 		}

@@ -134,11 +134,12 @@ func batchIsAtomic(t *testing.T, f *fixture) {
 	moved := mark
 	moved.Accounted = 9
 	err := f.Append(t.Context(), store.Batch{
-		Records: []record.Record{stop(2), with(stop(1), func(r *record.Record) { r.Reason = "Error" }), {Kind: record.KindStop}},
-		Cluster: "prod",
-		Marks:   []record.Mark{moved},
-		Gaps:    []record.Gap{{From: Epoch(), Why: "x"}},
-		Scopes:  map[string]store.Scope{"shop": {Since: Epoch()}},
+		Records:  []record.Record{stop(2), with(stop(1), func(r *record.Record) { r.Reason = "Error" }), {Kind: record.KindStop}},
+		Cluster:  "prod",
+		Observed: []record.Observation{{Object: "Node node-1", Field: "x", Value: "y", Time: Epoch()}},
+		Marks:    []record.Mark{moved},
+		Gaps:     []record.Gap{{From: Epoch(), Why: "x"}},
+		Scopes:   map[string]store.Scope{"shop": {Since: Epoch()}},
 	})
 	if err == nil {
 		t.Fatal("a record without an ID was taken")
@@ -158,6 +159,11 @@ func batchIsAtomic(t *testing.T, f *fixture) {
 	if err != nil || scope != (store.Scope{}) {
 		t.Errorf("scope %v, error %v", scope, err)
 	}
+	seen, err := f.Observations(t.Context(), "prod", "Node node-1", time.Time{})
+	if err != nil || len(seen) != 0 {
+		t.Errorf("observations %v, error %v", seen, err)
+	}
+	equal(t, "how much the issue has", int64(1), f.issue(t, f.issueOf(t, stop(1).ID)).Count)
 	// And nothing is left in the way of the next one.
 	f.records(t, stop(2))
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
@@ -58,6 +59,10 @@ func readersDuringWrites(t *testing.T, f *fixture) {
 		perBatch := make(map[string]int)
 		for _, r := range records {
 			perBatch[r.PodUID]++
+			// All are of one issue; what a record says of it is of the same moment.
+			if r.Issue == nil || r.Issue.Count != int64(len(records)) {
+				return fmt.Errorf("%d records are seen, which say that their issue is %+v", len(records), r.Issue)
+			}
 		}
 		for uid, n := range perBatch {
 			if n != 3 {
@@ -70,6 +75,15 @@ func readersDuringWrites(t *testing.T, f *fixture) {
 		s, err := f.Stats(t.Context())
 		if s.Stops%3 != 0 {
 			return fmt.Errorf("%d stops are counted: a batch is seen in part", s.Stops)
+		}
+		return err
+	})
+	read("Issues", func() error {
+		issues, _, err := f.Issues(t.Context(), store.IssueQuery{})
+		for _, i := range issues {
+			if i.Count%3 != 0 {
+				return fmt.Errorf("an issue counts %d records: a batch is seen in part", i.Count)
+			}
 		}
 		return err
 	})
@@ -96,6 +110,7 @@ func readersDuringWrites(t *testing.T, f *fixture) {
 func cancel(t *testing.T, f *fixture) {
 	f.append(t, store.Batch{Records: []record.Record{stop(1)}, Cluster: "prod", Marks: []record.Mark{mark("a", "api", 1)}})
 	before := f.stats(t)
+	id := f.issueOf(t, stop(1).ID)
 	ctx, stopIt := context.WithCancel(t.Context())
 	stopIt()
 	calls := map[string]func() error{
@@ -132,6 +147,30 @@ func cancel(t *testing.T, f *fixture) {
 			_, err := f.Stats(ctx)
 			return err
 		},
+		"Issues": func() error {
+			_, _, err := f.Issues(ctx, store.IssueQuery{})
+			return err
+		},
+		"Issue": func() error {
+			_, err := f.Issue(ctx, id)
+			return err
+		},
+		"Amend": func() error {
+			_, err := f.Amend(ctx, id, issue.Action{Status: issue.StatusMuted, At: Epoch()})
+			return err
+		},
+		"Incidents": func() error {
+			_, err := f.Incidents(ctx, store.IncidentQuery{})
+			return err
+		},
+		"Incident": func() error {
+			_, err := f.Incident(ctx, "WI-000000")
+			return err
+		},
+		"Observations": func() error {
+			_, err := f.Observations(ctx, "prod", "Node node-1", Epoch())
+			return err
+		},
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, context.Canceled) {
@@ -139,6 +178,7 @@ func cancel(t *testing.T, f *fixture) {
 		}
 	}
 	equal(t, "the totals", before, f.stats(t))
+	equal(t, "the issue", issue.Open, f.issue(t, id).Status)
 	equal(t, "the changes", 1, len(f.changes(t, "log", 0)))
 
 	// An append that is cancelled on its way happened whole or not at all.

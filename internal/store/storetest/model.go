@@ -27,6 +27,8 @@ type memory struct {
 	pruned  int64
 	// lost is what retention removed of each issue that is left, which goes on counting it.
 	lost map[string]counts
+	// groups keeps the issues until the first retention, of which it knows nothing.
+	groups *issue.Memory
 }
 
 // counts are those of an issue.
@@ -41,8 +43,13 @@ func (c counts) and(r *record.Record) counts {
 	return c
 }
 
-func (m *memory) append(b store.Batch) {
+func (m *memory) append(b store.Batch) error {
 	for _, next := range b.Records {
+		if m.groups != nil {
+			if _, err := m.groups.Post(next); err != nil {
+				return err
+			}
+		}
 		i := slices.IndexFunc(m.records, func(r record.Record) bool { return r.ID == next.ID })
 		if i < 0 {
 			m.records = append(m.records, next.Clone())
@@ -66,6 +73,7 @@ func (m *memory) append(b store.Batch) {
 			delete(m.marks, key)
 		}
 	}
+	return nil
 }
 
 func missed(r record.Record) int64 {
@@ -152,13 +160,15 @@ func model(t *testing.T, f *fixture) {
 				t.Errorf("close: %v", err)
 			}
 		}()
-		m := &memory{acked: make(map[string]int), changed: make(map[string]int), marks: make(map[record.ContainerKey]record.Mark), lost: make(map[string]counts)}
+		m := &memory{acked: make(map[string]int), changed: make(map[string]int), marks: make(map[record.ContainerKey]record.Mark), lost: make(map[string]counts), groups: issue.NewMemory(0)}
 		consumer := rapid.SampledFrom([]string{"log", "chat"})
 		actions := map[string]func(){
 			"append": func() {
 				b := drawBatch(rt)
 				g.append(rt, b)
-				m.append(b)
+				if err := m.append(b); err != nil {
+					rt.Fatalf("count in memory: %v", err)
+				}
 			},
 			"acknowledge": func() {
 				c := consumer.Draw(rt, "consumer")
@@ -175,6 +185,7 @@ func model(t *testing.T, f *fixture) {
 				// A consumer that is not known may lose changes that the others have acknowledged.
 				g.acknowledge(rt, "log", 0)
 				g.acknowledge(rt, "chat", 0)
+				m.groups = nil
 				m.lose(g.placed(rt, store.Query{}), g.issues(rt, store.IssueQuery{}), before)
 				equal(rt, "how many were pruned", m.prune(before), g.prune(rt, store.Retention{Before: before}))
 			},
@@ -184,7 +195,13 @@ func model(t *testing.T, f *fixture) {
 					return
 				}
 				status := rapid.SampledFrom([]issue.Status{issue.Open, issue.StatusMuted, issue.StatusArchived, issue.StatusResolved})
-				g.amend(rt, rapid.SampledFrom(all).Draw(rt, "issue").ID, issue.Action{Status: status.Draw(rt, "status"), At: Epoch().Add(2 * time.Second)})
+				id, action := rapid.SampledFrom(all).Draw(rt, "issue").ID, issue.Action{Status: status.Draw(rt, "status"), At: Epoch().Add(2 * time.Second)}
+				g.amend(rt, id, action)
+				if m.groups != nil {
+					if _, err := m.groups.Amend(id, action); err != nil {
+						rt.Fatalf("amend in memory: %v", err)
+					}
+				}
 			},
 			"reopen": func() { g.reopen(rt) },
 		}
@@ -268,7 +285,7 @@ func compareIssues(t *rapid.T, g *fixture, m *memory) int {
 		}
 		want[id] = counts{want[id].count + c.count, want[id].missed + c.missed, want[id].open}
 	}
-	var members []string
+	var members, incident []string
 	records := g.placed(t, store.Query{})
 	for n := range records {
 		r := &records[n]
@@ -276,7 +293,7 @@ func compareIssues(t *rapid.T, g *fixture, m *memory) int {
 			t.Fatalf("record %s has the issue %+v, which is not there", r.ID, r.Issue)
 		}
 		i := byID[r.Issue.ID]
-		members = append(members, r.Issue.ID)
+		members, incident = append(members, r.Issue.ID), append(incident, r.Issue.Incident)
 		want[i.ID] = want[i.ID].and(r)
 		equal(t, "what a record says of its issue", record.IssueRef{
 			ID: i.ID, State: string(i.At(g.now())), Count: i.Count, Pods: len(i.Pods.Values), Incident: r.Issue.Incident,
@@ -303,7 +320,39 @@ func compareIssues(t *rapid.T, g *fixture, m *memory) int {
 			t.Fatalf("issue %s has no records", i.ID)
 		}
 	}
+	compareMemory(t, g, m, issues, incident)
 	return len(issues)
+}
+
+// compareMemory holds that the store's issues and incidents are those that issue.Memory makes of
+// the same records.
+func compareMemory(t *rapid.T, g *fixture, m *memory, issues []issue.Issue, incident []string) {
+	if m.groups == nil {
+		return
+	}
+	byID := func(issues []issue.Issue) map[string]issue.Issue {
+		out := make(map[string]issue.Issue)
+		for _, i := range issues {
+			i.At(g.now())
+			out[i.ID] = i
+		}
+		return out
+	}
+	equal(t, "the issues", byID(m.groups.Issues(g.now())), byID(issues))
+	incidents := g.incidents(t, store.IncidentQuery{})
+	incidentsByID := func(incidents []issue.Incident) map[string]issue.Incident {
+		out := make(map[string]issue.Incident)
+		for _, i := range incidents {
+			out[i.ID] = i
+		}
+		return out
+	}
+	equal(t, "the incidents", incidentsByID(m.groups.Incidents()), incidentsByID(incidents))
+	for _, i := range incidents {
+		if n := countOf(incident, i.ID); int64(n) != i.Count || n != len(g.all(t, store.Query{Incident: i.ID, Limit: 2})) {
+			t.Fatalf("incident %+v has %d records", i, n)
+		}
+	}
 }
 
 func countOf(list []string, s string) int {
