@@ -174,13 +174,13 @@ func storedHistory(ctx context.Context, r store.Reader, rec *record.Record) (*pr
 	} else {
 		q.Pod = rec.Pod
 	}
-	stops, _, err := r.List(ctx, q)
+	stops, next, err := r.List(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	h := sumHistory(stops)
 	if h != nil {
-		h.Of = of
+		h.Of, h.More = of, next != ""
 	}
 	return h, nil
 }

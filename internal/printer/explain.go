@@ -37,8 +37,10 @@ type Explanation struct {
 type History struct {
 	// Of is what they were stops of, as "this container" or a workload.
 	Of string
-	// Stops counts those that are known, this one too; Missed those that were only counted.
+	// Stops counts those that are known, this one too; Missed those that were only counted. More
+	// tells that these are the newest of more.
 	Stops, Missed int
+	More          bool
 	// Pods is how many pods they belong to.
 	Pods        int
 	First, Last time.Time
@@ -352,7 +354,10 @@ func (p *page) history(h *History) []string {
 		return nil
 	}
 	var parts []string
-	total := count(h.Stops+h.Missed, "stop")
+	total, first := count(h.Stops+h.Missed, "stop"), "the first known "
+	if h.More {
+		total, first = "the newest "+total, "the first of these "
+	}
 	if h.Pods > 1 {
 		total += fmt.Sprintf(" in %d pods", h.Pods)
 	}
@@ -364,7 +369,7 @@ func (p *page) history(h *History) []string {
 	}
 	parts = append(parts, total)
 	if !h.First.IsZero() && h.Stops > 1 {
-		parts = append(parts, "the first known "+p.ago(h.First))
+		parts = append(parts, first+p.ago(h.First))
 	}
 	if len(h.RanSeconds) > 1 {
 		low, high := slices.Min(h.RanSeconds), slices.Max(h.RanSeconds)

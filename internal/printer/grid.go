@@ -31,6 +31,12 @@ const wideGap, narrowGap = 2, 1
 // write writes the head and the rows. Width is that of the terminal; 0 means that nothing is
 // cut and nothing left out.
 func (g *grid) write(w io.Writer, width int) error {
+	_, err := io.WriteString(w, strings.Join(g.lines(width), "\n")+"\n")
+	return err
+}
+
+// lines returns the head and the rows.
+func (g *grid) lines(width int) []string {
 	for _, row := range g.rows {
 		for i := range row {
 			row[i] = Escape(row[i])
@@ -54,13 +60,11 @@ func (g *grid) write(w io.Writer, width int) error {
 		shown = append(shown[:at:at], shown[at+1:]...)
 		widths, gap = g.fit(shown, width)
 	}
-	var b strings.Builder
-	g.line(&b, -1, shown, widths, gap)
+	out := []string{g.line(-1, shown, widths, gap)}
 	for n := range g.rows {
-		g.line(&b, n, shown, widths, gap)
+		out = append(out, g.line(n, shown, widths, gap))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return out
 }
 
 // fit returns how wide the columns are, and the blanks between them: as they would be, or
@@ -99,8 +103,8 @@ func total(widths []int, gap int) int {
 	return n
 }
 
-// line writes a row; row -1 is the head.
-func (g *grid) line(b *strings.Builder, row int, shown, widths []int, gap int) {
+// line is a row; row -1 is the head.
+func (g *grid) line(row int, shown, widths []int, gap int) string {
 	var line strings.Builder
 	for i, c := range shown {
 		cell := g.cols[c].head
@@ -120,5 +124,5 @@ func (g *grid) line(b *strings.Builder, row int, shown, widths []int, gap int) {
 			line.WriteString(cell + blanks)
 		}
 	}
-	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	return strings.TrimRight(line.String(), " ")
 }

@@ -68,7 +68,7 @@ func ExplainIssue(w io.Writer, x IssueExplanation, o ExplainOptions) error {
 	p.section("NODES", p.tally(i.Nodes))
 	p.section("IMAGES", p.seen(i.Images, i.First))
 	p.section("REVISIONS", p.seen(i.Revisions, i.First))
-	p.section("CHANGE", p.changes(i.Changes, i.First))
+	p.section("CHANGE", p.changes(i.Changes, p.o.Now))
 	p.section("HISTORY", p.past(i))
 	var parts []string
 	for n := range x.Incidents {
@@ -337,7 +337,7 @@ func ExplainIncident(w io.Writer, x IncidentExplanation, o ExplainOptions) error
 	total := fmt.Sprint(in.Count + in.Missed)
 	if in.Stalls > 0 && in.Stalls < in.Count {
 		noun = "FINDINGS"
-		total += fmt.Sprintf(" (%d stalls)", in.Stalls)
+		total += " (" + count(int(in.Stalls), "stall") + ")"
 	}
 	if in.Missed > 0 {
 		total += fmt.Sprintf(" (%d only counted)", in.Missed)
@@ -372,35 +372,26 @@ func (p *page) members(x IncidentExplanation) []string {
 		counts[v.Value] = v.Count
 	}
 	shown := x.Members[:min(members, len(x.Members))]
-	var rows [][]string
+	causes := len(x.Incident.Causes.Values) != 1 // else the section above says it
+	g := grid{cols: []gridColumn{{}, {least: 20}, {least: 10}, {}, {}}}
+	if !causes {
+		g.cols = slices.Delete(g.cols, 2, 3)
+	}
 	for n := range shown {
 		i := &shown[n]
 		who := i.Namespace + " " + IssueWorkload(i)
 		if i.Container != "" {
 			who += ":" + i.Container
 		}
-		row := []string{i.ID, who, fmt.Sprintf("%d of %d", counts[i.ID], i.Count), string(i.State)}
-		if len(x.Incident.Causes.Values) != 1 {
-			row = slices.Insert(row, 2, i.Cause)
+		row := []string{i.ID, who, i.Cause, fmt.Sprintf("%d of %d", counts[i.ID], i.Count), string(i.State)}
+		if !causes {
+			row = slices.Delete(row, 2, 3)
 		}
-		for c := range row {
-			row[c] = Escape(row[c])
-		}
-		rows = append(rows, row)
-	}
-	widths := make(map[int]int)
-	for _, row := range rows {
-		for c := range row {
-			widths[c] = max(widths[c], Columns(row[c]))
-		}
+		g.rows = append(g.rows, row)
 	}
 	var out []string
-	for _, row := range rows {
-		var line []string
-		for c := range row {
-			line = append(line, pad(row[c], widths[c]))
-		}
-		out = append(out, Shorten(strings.TrimRight(strings.Join(line, "  "), " "), p.body()))
+	if len(shown) > 0 {
+		out = g.lines(p.body())[1:]
 	}
 	if more := len(x.Members) - len(shown); more > 0 {
 		out = append(out, fmt.Sprintf("and %d more", more))
