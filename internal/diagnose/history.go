@@ -122,6 +122,17 @@ func (l *lifetimes) String() string {
 	return strings.Join(out, ", ")
 }
 
+// within tells that all of them are between two durations; of five or more, all but one.
+func (l *lifetimes) within(from, to time.Duration) bool {
+	out := 0
+	for _, s := range l.seconds {
+		if d := seconds(s); d < from || d > to {
+			out++
+		}
+	}
+	return out == 0 || out == 1 && len(l.seconds) > patternOf
+}
+
 // usual is the median.
 func (l *lifetimes) usual() time.Duration {
 	return seconds(median(slices.Sorted(slices.Values(l.seconds))))
@@ -153,11 +164,9 @@ func remember(e *evidence.Evidence, a *answer) {
 }
 
 // probeFirst names a probe first among the alternatives where the container always ran as
-// long as that probe takes to kill it.
+// long as that probe takes to kill it. That need not be the same each time: the prober
+// looks once a period, which does not begin with the container.
 func (a *answer) probeFirst(e *evidence.Evidence, l *lifetimes) {
-	if l.pattern != constant {
-		return
-	}
 	for _, p := range probeKinds() {
 		spec := p.spec(&e.Container)
 		at := slices.IndexFunc(a.alternatives, func(o record.Alternative) bool { return o.Cause == p.cause })
@@ -165,20 +174,23 @@ func (a *answer) probeFirst(e *evidence.Evidence, l *lifetimes) {
 			continue // a liveness probe begins when the startup probe has passed, which is not known
 		}
 		from, to := killsWithin(e, p.cause, spec)
-		if u := l.usual(); u < from-skew || u > to+skew {
+		if from < probeTells || !l.within(from-skew, to+skew) {
 			continue
 		}
 		o := a.alternatives[at]
-		o.Why += fmt.Sprintf("; the container ran for %s s, about the same each time, and a probe that never succeeds ends it %s to %s after its start (%s)", l, span(from), span(to), arithmetic(e, p.cause, spec))
+		o.Why += fmt.Sprintf("; the container ran for %s s, and a probe that never succeeds ends it %s to %s after its start (%s)", l, span(from), span(to), arithmetic(e, p.cause, spec))
 		a.alternatives = slices.Insert(slices.Delete(slices.Clone(a.alternatives), at, at+1), 0, o)
+		a.evidence = append(a.evidence, containerEvidence(e, p.name+"Probe", probeText(spec)))
 		return
 	}
 }
 
+// probeTells is how long a probe has to take at least for that to tell it from an end at the start.
+const probeTells = 10 * time.Second
+
 // killsWithin returns how long after its start at the earliest and at the latest the kubelet
-// ends a container whose probe never succeeds. The prober looks once a period, which does not
-// begin with the container (pkg/kubelet/prober/worker.go); a program that does not end
-// by itself goes on until the grace period is over.
+// ends a container whose probe never succeeds (pkg/kubelet/prober/worker.go). A program that
+// does not end when it is asked to goes on until the grace period is over.
 func killsWithin(e *evidence.Evidence, cause string, p *evidence.Probe) (from, to time.Duration) {
 	from = killAfter(p)
 	to = from + seconds(p.PeriodSeconds) + seconds(p.TimeoutSeconds)
@@ -218,7 +230,11 @@ func (a *answer) memoryPattern(e *evidence.Evidence, l *lifetimes) {
 	}
 	for i := range a.alternatives {
 		if o := &a.alternatives[i]; o.Cause == "oom_killed" {
-			o.Why += fmt.Sprintf("; the container ran for %s s, %s, as it does where memory fills up steadily; the kernel log of the node would settle it", l, l.pattern)
+			how := "about as long each time, " + span(l.usual())
+			if l.pattern == shrinking {
+				how = string(shrinking)
+			}
+			o.Why += fmt.Sprintf("; the container ran %s, as it does where memory fills up steadily; the kernel log of the node would settle it", how)
 			return
 		}
 	}
