@@ -212,3 +212,30 @@ func TestHistoryUnread(t *testing.T) {
 		t.Errorf("%+v, missing (-want +got):\n%s", f.Evidence.History, diff)
 	}
 }
+
+// TestHistoryOfAReplay holds that what a recorded watch showed is history to what it shows
+// later, and that a dump, which shows last states, has none of a workload.
+func TestHistoryOfAReplay(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		o    *Offline
+		want bool
+	}{
+		{"a replay", &Offline{}, true},
+		{"a dump", &Offline{Snapshot: true}, false},
+		{"a cluster", &Offline{Workers: 4}, false},
+	} {
+		o := tc.o
+		o.Context, o.AsOf = t.Context(), atMidnight
+		o.start()
+		for n := range 2 * workloadKept {
+			r := ended(fmt.Sprintf("old-%d", n), 0, float64(n-1000), 30, "api:1", "app_exit")
+			o.emitted.add(r)
+			o.emitted.add(r) // it comes again
+		}
+		h := historyFor(t, o.collector, ended("new", 0, 0, 30, "api:2", "app_exit"))
+		if got := h != nil && len(h.Images) == 1 && h.Images[0].Stops == workloadKept && h.ImagesCut; got != tc.want {
+			t.Errorf("%s: %+v", tc.name, h)
+		}
+	}
+}

@@ -75,6 +75,9 @@ func (o *Offline) start() {
 	}
 	o.ward = newWard(o.engine, tracker)
 	o.ward.absent.snapshot = o.Snapshot
+	// What happens to show a last state is no history of a workload, and what is collected for
+	// at once has no order.
+	o.emitted.workloads = !o.Snapshot && o.Workers <= 1
 	if o.Readers.History == nil {
 		o.Readers.History = &o.emitted
 	}
@@ -321,6 +324,9 @@ type emitted struct {
 	mu          sync.Mutex
 	byContainer map[record.ContainerKey][]record.Record
 	pods        map[string]bool
+	// byWorkload has those of workloads, where workloads tells to keep them.
+	workloads  bool
+	byWorkload map[pastKey][]record.Record
 }
 
 func (h *emitted) add(r record.Record) {
@@ -328,6 +334,7 @@ func (h *emitted) add(r record.Record) {
 	defer h.mu.Unlock()
 	if h.pods == nil {
 		h.byContainer, h.pods = make(map[record.ContainerKey][]record.Record), make(map[string]bool)
+		h.byWorkload = make(map[pastKey][]record.Record)
 	}
 	h.pods[r.PodUID] = true
 	if r.Stop == nil {
@@ -335,24 +342,35 @@ func (h *emitted) add(r record.Record) {
 	}
 	r.Log = nil
 	key := record.ContainerKey{PodUID: r.PodUID, Name: r.Container}
-	of := h.byContainer[key]
+	h.byContainer[key] = newer(h.byContainer[key], r, historyKept+1)
+	if h.workloads && r.Workload != nil {
+		key := pastKey{namespace: r.Namespace, workload: *r.Workload, container: r.Container}
+		h.byWorkload[key] = newer(h.byWorkload[key], r, workloadKept)
+	}
+}
+
+// newer replaces a record among others, or adds it to the newest of them.
+func newer(of []record.Record, r record.Record, most int) []record.Record {
 	if i := slices.IndexFunc(of, func(x record.Record) bool { return x.ID == r.ID }); i >= 0 {
 		of[i] = r
-		return
+		return of
 	}
 	of = append(of, r)
-	h.byContainer[key] = of[max(0, len(of)-historyKept-1):]
+	return of[max(0, len(of)-most):]
 }
 
 // List implements HistoryReader for what a collector asks.
 func (h *emitted) List(_ context.Context, q store.Query) ([]record.Record, string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	var out []record.Record
 	if q.Workload != nil {
-		// What happens to show a last state is no history of a workload.
-		return nil, "", nil
+		if len(q.Namespaces) == 1 {
+			out = slices.Clone(h.byWorkload[pastKey{namespace: q.Namespaces[0], workload: *q.Workload, container: q.Container}])
+		}
+	} else {
+		out = slices.Clone(h.byContainer[record.ContainerKey{PodUID: q.PodUID, Name: q.Container}])
 	}
-	out := slices.Clone(h.byContainer[record.ContainerKey{PodUID: q.PodUID, Name: q.Container}])
 	slices.Reverse(out)
 	return out, "", nil
 }
