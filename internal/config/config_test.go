@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 func TestParse(t *testing.T) {
@@ -93,4 +95,35 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%v, %v", c, err)
 		}
 	})
+}
+
+// The example of the manual does what it says.
+func TestManual(t *testing.T) {
+	text, err := os.ReadFile("../../docs/issues.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(text), "```yaml\nissues:")
+	example, _, closed := strings.Cut(after, "```")
+	if !ok || !closed {
+		t.Fatal("docs/issues.md has no example")
+	}
+	c, err := Parse([]byte("issues:" + example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ namespace, kind, name, want string }{
+		{"shop", "Job", "import-8271", "import"},
+		{"shop", "Job", "import-8272x", ""},
+		{"cart", "Job", "import-8271", ""},
+		{"tenants-eu", "Deployment", "checkout-acme", "checkout"},
+		{"tenants-eu", "Deployment", "checkout-zenith", "checkout"},
+		{"tenants-eu", "StatefulSet", "cart-acme", "cart"},
+		{"tenants-eu", "Deployment", "checkout", ""},
+	} {
+		r := record.Record{Namespace: tt.namespace, Workload: &record.Workload{Kind: tt.kind, Name: tt.name}}
+		if got := c.Merge.Group(&r); got != tt.want {
+			t.Errorf("%s %s/%s is in the group %q, not %q", tt.kind, tt.namespace, tt.name, got, tt.want)
+		}
+	}
 }
