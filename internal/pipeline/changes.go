@@ -426,17 +426,17 @@ func editedBefore(f *Finding, edit extract.Edit) record.FieldChange {
 	}
 	field := record.FieldChange{Field: list + "[" + edit.Container + "]." + edit.Field, Hidden: true}
 	h := f.Evidence.History
-	if h == nil || f.Evidence.Pod.Owner != nil || edit.Field != "image" || edit.Container != f.Record.Container {
+	if h == nil || h.Image == "" || f.Evidence.Pod.Owner != nil || edit.Field != "image" || edit.Container != f.Record.Container {
 		return field
 	}
 	var last *evidence.ImageHistory
 	for i := range h.Images {
-		if im := &h.Images[i]; im.Image != f.Evidence.Container.Image && !im.Last.After(edit.Time.Add(time.Minute)) && (last == nil || im.Last.After(last.Last)) {
+		if im := &h.Images[i]; im.Image != h.Image && !im.Last.After(edit.Time.Add(time.Minute)) && (last == nil || im.Last.After(last.Last)) {
 			last = im
 		}
 	}
 	if last != nil {
-		field.Old, field.New, field.Hidden = last.Image, f.Evidence.Container.Image, false
+		field.Old, field.New, field.Hidden = last.Image, h.Image, false
 	}
 	return field
 }

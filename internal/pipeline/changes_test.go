@@ -524,7 +524,7 @@ func TestEditedPod(t *testing.T) {
 		o := object(p)
 		f := c.engine.Observe(&o, false, minute(0))[0]
 		f.Record.Workload = &record.Workload{Kind: "Pod", Name: p.Name}
-		f.Evidence.History = &evidence.History{Images: []evidence.ImageHistory{{Image: "web:0", Last: minute(-90)}, {Image: "web:1", Last: minute(-30)}, {Image: "web:2", Last: minute(-1)}}}
+		f.Evidence.History = &evidence.History{Image: "web:2", Images: []evidence.ImageHistory{{Image: "web:0", Last: minute(-90)}, {Image: "web:1", Last: minute(-30)}, {Image: "web:2", Last: minute(-1)}}}
 		c.changed(t.Context(), &f)
 		if d := cmp.Diff([]record.FieldChange{{Field: "containers[app].image", Old: "web:1", New: "web:2"}}, f.Record.Changes[0].Fields); d != "" {
 			t.Errorf("(-want +got):\n%s", d)

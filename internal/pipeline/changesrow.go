@@ -11,8 +11,10 @@ import (
 const (
 	// rowBreaks is the silence after which a failure is the first again.
 	rowBreaks = 24 * time.Hour
-	// rowPages and rowPage bound what is read of the history to find the first failure of a row.
+	// rowPages and rowPage bound what is read of the history to find the first failure of a row,
+	// rowReach how far back.
 	rowPages, rowPage = 4, 500
+	rowReach          = latelyRolledOut + 2*rowBreaks
 )
 
 // rowKey is what the failures of a row have in common.
@@ -76,7 +78,7 @@ func (c *collector) readRow(ctx context.Context, r *record.Record, ro *rollout) 
 	broken := false
 	q := store.Query{
 		Cluster: r.Cluster, Namespaces: []string{r.Namespace}, Workload: r.Workload, Container: r.Container,
-		Categories: []record.Category{record.Failure}, Limit: rowPage,
+		Categories: []record.Category{record.Failure}, Since: r.When().Add(-rowReach), Limit: rowPage,
 	}
 	for range rowPages {
 		found, next, err := c.History.List(ctx, q)
@@ -107,6 +109,9 @@ func (c *collector) readRow(ctx context.Context, r *record.Record, ro *rollout) 
 			}
 		}
 		if next == "" {
+			if is.first.Before(r.When().Add(rowBreaks - rowReach)) {
+				is.first = time.Time{} // or it goes on before that
+			}
 			return c.seenWhole(is, r, ro), true
 		}
 		q.Cursor = next
