@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -125,7 +126,7 @@ func around(all dump.Contents, s *Subject, selector labels.Selector) (dump.Conte
 	family := familyOf(all.Objects)
 	kept := make(map[types.UID]bool)
 	type named struct{ namespace, name string }
-	claims := make(map[named]bool)
+	claims, configs := make(map[named]bool), make(map[named]bool)
 	namespaces := make(map[string]bool)
 	for _, obj := range all.Objects {
 		pod, ok := obj.(*corev1.Pod)
@@ -136,6 +137,9 @@ func around(all dump.Contents, s *Subject, selector labels.Selector) (dump.Conte
 		namespaces[pod.Namespace] = true
 		for _, c := range family.above(pod) {
 			kept[c.GetUID()] = true
+		}
+		for _, name := range configMapsOf(&pod.Spec) {
+			configs[named{pod.Namespace, name}] = true
 		}
 		for _, v := range pod.Spec.Volumes {
 			if c := v.PersistentVolumeClaim; c != nil {
@@ -173,6 +177,12 @@ func around(all dump.Contents, s *Subject, selector labels.Selector) (dump.Conte
 			kept[obj.UID] = namespaces[obj.Name]
 		case *corev1.PersistentVolumeClaim:
 			kept[obj.UID] = claims[named{obj.Namespace, obj.Name}]
+		case *metav1.PartialObjectMetadata: // of a ConfigMap
+			kept[obj.UID] = configs[named{obj.Namespace, obj.Name}]
+		case *appsv1.ReplicaSet, *appsv1.ControllerRevision: // what a workload was before
+			if by := metav1.GetControllerOf(of); by != nil && kept[by.UID] {
+				kept[of.GetUID()] = true
+			}
 		}
 		if kept[of.GetUID()] {
 			out.Objects = append(out.Objects, of)
@@ -195,6 +205,39 @@ func familyOf(all []dump.Object) family {
 		f[obj.GetUID()] = obj
 	}
 	return f
+}
+
+// configMapsOf returns the names of the ConfigMaps that a pod uses.
+func configMapsOf(spec *corev1.PodSpec) []string {
+	var out []string
+	for i := range spec.Volumes {
+		v := &spec.Volumes[i]
+		if v.ConfigMap != nil {
+			out = append(out, v.ConfigMap.Name)
+		}
+		if v.Projected != nil {
+			for _, s := range v.Projected.Sources {
+				if s.ConfigMap != nil {
+					out = append(out, s.ConfigMap.Name)
+				}
+			}
+		}
+	}
+	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			for _, f := range list[i].EnvFrom {
+				if f.ConfigMapRef != nil {
+					out = append(out, f.ConfigMapRef.Name)
+				}
+			}
+			for _, v := range list[i].Env {
+				if v.ValueFrom != nil && v.ValueFrom.ConfigMapKeyRef != nil {
+					out = append(out, v.ValueFrom.ConfigMapKeyRef.Name)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // tallest is how many controllers an object has above it at most.

@@ -64,7 +64,8 @@ type Redactor interface {
 // WriteBundle writes a .tar.gz that ReadDump reads, in the layout of "kubectl
 // cluster-info dump", in which nothing secret is left: the values of environment
 // variables, header values and the applied configuration are always replaced, and
-// every other text goes through r. Names, among them those of Secrets, are kept.
+// every other text goes through r. Names, among them those of Secrets, are kept, and of
+// ConfigMaps who wrote them and when alone.
 // The same contents and time give the same bytes.
 func WriteBundle(w io.Writer, c Contents, r Redactor, at time.Time) error {
 	b := &bundle{redactor: r, at: at}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/redact"
@@ -79,6 +81,15 @@ func secretMeta(namespace, name string) metav1.ObjectMeta {
 	return m
 }
 
+// secretRevision is the data of a ControllerRevision.
+func secretRevision(template corev1.PodTemplateSpec) []byte {
+	b, err := json.Marshal(map[string]any{"spec": map[string]any{"template": template}})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 func secretContents() Contents {
 	template := corev1.PodTemplateSpec{ObjectMeta: secretMeta("", ""), Spec: secretSpec()}
 	return Contents{
@@ -97,6 +108,8 @@ func secretContents() Contents {
 			&appsv1.Deployment{ObjectMeta: secretMeta("shop", "web-d"), Spec: appsv1.DeploymentSpec{Template: template}},
 			&appsv1.StatefulSet{ObjectMeta: secretMeta("shop", "db"), Spec: appsv1.StatefulSetSpec{Template: template}},
 			&appsv1.DaemonSet{ObjectMeta: secretMeta("shop", "agent"), Spec: appsv1.DaemonSetSpec{Template: template}},
+			&appsv1.ControllerRevision{ObjectMeta: secretMeta("shop", "db-1"), Revision: 1, Data: runtime.RawExtension{Raw: secretRevision(template)}},
+			&metav1.PartialObjectMetadata{ObjectMeta: secretMeta("shop", "app")},
 			&batchv1.Job{ObjectMeta: secretMeta("shop", "job"), Spec: batchv1.JobSpec{Template: template}},
 			&batchv1.CronJob{ObjectMeta: secretMeta("shop", "cron"), Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template}}}},
 		},
@@ -147,6 +160,9 @@ func TestBundleRoundTrip(t *testing.T) {
 	wantMissing := []record.Missing{{What: "events of shop", Why: "forbidden: token=[redacted]"}}
 	if d := cmp.Diff(wantMissing, d.Missing); d != "" {
 		t.Errorf("missing (-want +got):\n%s", d)
+	}
+	if cr, _ := ByName[*appsv1.ControllerRevision](d.Objects, "shop", "db-1"); cr == nil || cr.Revision != 1 || !strings.Contains(string(cr.Data.Raw), `"[removed]"`) {
+		t.Errorf("a revision without its template: %+v", cr)
 	}
 	pod, _ := ByName[*corev1.Pod](d.Objects, "shop", "web-1")
 	if pod == nil {

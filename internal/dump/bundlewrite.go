@@ -19,8 +19,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -138,6 +140,10 @@ func bundleKind(o Object) (kindOf, string, error) {
 		return kindOf{"StatefulSet", "apps"}, "statefulsets", nil
 	case *appsv1.DaemonSet:
 		return kindOf{"DaemonSet", "apps"}, "daemonsets", nil
+	case *appsv1.ControllerRevision:
+		return kindOf{kindControllerRevision, "apps"}, "controllerrevisions", nil
+	case *metav1.PartialObjectMetadata:
+		return kindOf{kindConfigMap, ""}, "configmaps", nil
 	case *batchv1.Job:
 		return kindOf{kindJob, "batch"}, "jobs", nil
 	case *batchv1.CronJob:
@@ -155,7 +161,25 @@ func (b *bundle) clean(o Object) (any, error) {
 	// The list says what its items are, as in lists of the API.
 	delete(fields, "kind")
 	delete(fields, "apiVersion")
-	return b.value("", fields), nil
+	out := b.fields("", fields)
+	meta, _ := out["metadata"].(map[string]any)
+	switch o := o.(type) {
+	case *metav1.PartialObjectMetadata:
+		delete(meta, "annotations")
+	case *appsv1.ControllerRevision:
+		// Its data is a template, and not data as that of a ConfigMap.
+		var template map[string]any
+		if json.Unmarshal(o.Data.Raw, &template) == nil {
+			out["data"] = b.value("", template)
+		}
+	}
+	if writes := extract.KeptWrites(o); len(writes) > 0 && meta != nil {
+		for i := range writes {
+			writes[i].Manager = b.text(writes[i].Manager)
+		}
+		meta["managedFields"] = writes
+	}
+	return out, nil
 }
 
 // log adds the file of one log.

@@ -73,7 +73,7 @@ func kindOfPath(name string) kindOf {
 		case "daemonsets":
 			return kindOf{"DaemonSet", "apps"}
 		case "controllerrevisions":
-			return kindOf{"ControllerRevision", "apps"}
+			return kindOf{kindControllerRevision, "apps"}
 		case "configmaps":
 			return kindOf{kindConfigMap, ""}
 		case "jobs":
@@ -118,7 +118,7 @@ func decodeObject(k kindOf, raw []byte) (Object, error) {
 		return decodeAs[appsv1.StatefulSet](k, raw)
 	case kindOf{"DaemonSet", "apps"}:
 		return decodeAs[appsv1.DaemonSet](k, raw)
-	case kindOf{"ControllerRevision", "apps"}:
+	case kindOf{kindControllerRevision, "apps"}:
 		return decodeAs[appsv1.ControllerRevision](k, raw)
 	case kindOf{kindConfigMap, ""}:
 		return decodeAs[metav1.PartialObjectMetadata](k, raw)

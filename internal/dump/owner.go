@@ -18,6 +18,8 @@ const (
 	kindPod        = "Pod"
 	kindNode       = "Node"
 	kindConfigMap  = "ConfigMap"
+
+	kindControllerRevision = "ControllerRevision"
 )
 
 // ownerKey names an object that owns pods and may be owned itself.

@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -117,5 +118,31 @@ func TestConfigMap(t *testing.T) {
 	}
 	if _, err := o.ConfigMap(t.Context(), "other", "app"); err == nil || err.Error() != `no configmaps of namespace "other" were recorded` {
 		t.Errorf("one that was not recorded: %v", err)
+	}
+}
+
+// A bundle keeps what revisions and ConfigMaps tell.
+func TestBundleKeepsChanges(t *testing.T) {
+	before := recorded(t, history)
+	d, err := ReadDump(t.Context(), "-", bytes.NewReader(bundled(t, Contents{Objects: All[Object](before)})), Limits{})
+	if err != nil || len(d.Missing) != 0 {
+		t.Fatalf("%v, %+v", err, d.Missing)
+	}
+	tell := func(o *Objects) (out []string) {
+		web, _ := ByName[*appsv1.Deployment](o, "shop", "web")
+		agent, _ := ByName[*appsv1.DaemonSet](o, "shop", "agent")
+		for _, of := range []metav1.Object{web, agent} {
+			list, err := o.Revisions(t.Context(), of)
+			out = append(out, fmt.Sprint(err, extract.Writes(of)))
+			for _, r := range list {
+				out = append(out, fmt.Sprint(r.Number, r.Name, r.CreatedAt, r.Template.Spec.Containers[0].Image))
+			}
+		}
+		m, err := o.ConfigMap(t.Context(), "shop", "app")
+		bare, _ := ByName[*corev1.Pod](o, "shop", "bare")
+		return append(out, fmt.Sprint(err, extract.Writes(m), extract.Edits(bare)))
+	}
+	if d := cmp.Diff(tell(before), tell(d.Objects)); d != "" {
+		t.Errorf("(-before +after):\n%s", d)
 	}
 }

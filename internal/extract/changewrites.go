@@ -26,22 +26,21 @@ type Write struct {
 // KeepWrites leaves of an object's managed fields what Writes and Edits read: of a workload who
 // wrote its template, of a ConfigMap who wrote its data, of a pod who wrote to its containers; of
 // other objects nothing. Whole, they are a third of an object.
-func KeepWrites(o metav1.Object) {
-	all := o.GetManagedFields()
-	if len(all) == 0 {
-		return
-	}
+func KeepWrites(o metav1.Object) { o.SetManagedFields(KeptWrites(o)) }
+
+// KeptWrites returns what KeepWrites leaves.
+func KeptWrites(o metav1.Object) []metav1.ManagedFieldsEntry {
 	var kept []metav1.ManagedFieldsEntry
+	all := o.GetManagedFields()
 	for i := range all {
 		e := &all[i]
-		fields, keep := keptFields(o, e)
-		if keep && len(kept) < maxList {
+		if fields, keep := keptFields(o, e); keep && len(kept) < maxList {
 			kept = append(kept, metav1.ManagedFieldsEntry{
-				Manager: clipTo(e.Manager, maxChanged), Operation: e.Operation, Subresource: e.Subresource, Time: e.Time, FieldsV1: fields,
+				Manager: clipTo(e.Manager, maxChanged), Operation: e.Operation, Subresource: e.Subresource, Time: e.Time, FieldsType: e.FieldsType, FieldsV1: fields,
 			})
 		}
 	}
-	o.SetManagedFields(kept)
+	return kept
 }
 
 // keptFields returns which fields of an entry are kept, and whether the entry is.

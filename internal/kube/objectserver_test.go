@@ -2,6 +2,7 @@ package kube
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -170,6 +171,8 @@ func (s *objectServer) handle(w http.ResponseWriter, r *http.Request) {
 	case before != nil && before(w, r):
 	case object != nil:
 		s.write(w, r, http.StatusOK, object)
+	case strings.HasSuffix(r.URL.Path, "/configmaps"):
+		configMapList(w, r)
 	case q.Get("watch") != "":
 		s.watch(w, r)
 	case listOf(r.URL.Path) != nil:
@@ -180,6 +183,20 @@ func (s *objectServer) handle(w http.ResponseWriter, r *http.Request) {
 		gone := apierrors.NewNotFound(schema.GroupResource{Resource: resource}, name).Status()
 		s.status(w, r, &gone)
 	}
+}
+
+// configMapList gives two pages of the metadata of ConfigMaps, and nothing else of them.
+func configMapList(w http.ResponseWriter, r *http.Request) {
+	next, name := "two", "app"
+	if r.URL.Query().Get("continue") == next {
+		next, name = "", "other"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if !strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList") {
+		w.WriteHeader(http.StatusNotAcceptable)
+		return
+	}
+	_, _ = fmt.Fprintf(w, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"continue":%q},"items":[{"metadata":{"namespace":"shop","name":%q,"annotations":{"a":"hunter2"}}}]}`, next, name)
 }
 
 // listOf returns an empty list for the path of a collection, nil for any other.

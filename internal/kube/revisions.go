@@ -63,9 +63,7 @@ func (c *Cluster) ConfigMap(ctx context.Context, namespace, name string) (*metav
 		if err != nil {
 			return nil, access(certain(err), c.host, "get", resource, namespace)
 		}
-		extract.KeepWrites(m)
-		m.Annotations = nil // kubectl keeps the data that it applied last in one
-		return m, nil
+		return onlyWrites(m), nil
 	})
 	if err != nil {
 		return nil, err
@@ -75,4 +73,51 @@ func (c *Cluster) ConfigMap(ctx context.Context, namespace, name string) (*metav
 		return nil, access(fmt.Errorf("the answer is a %T", v), c.host, "get", resource, namespace)
 	}
 	return m, nil
+}
+
+// onlyWrites leaves of the metadata of a ConfigMap who wrote its data and when.
+func onlyWrites(m *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
+	extract.KeepWrites(m)
+	m.Annotations = nil // kubectl keeps the data that it applied last in one
+	return m
+}
+
+// configMaps reads the metadata of all ConfigMaps of a namespace, or of all but some.
+func (r *snapshotReader) configMaps(ctx context.Context, namespace string, exclude []string) error {
+	const resource = "configmaps"
+	client := r.metadata.Resource(schema.GroupVersionResource{Version: "v1", Resource: resource})
+	q := r.query(nil, resource, namespace)
+	o := metav1.ListOptions{Limit: pageSize}
+	if namespace == metav1.NamespaceAll {
+		o.FieldSelector = excluding(exclude)
+	}
+	for n := 0; ; {
+		page, err := func() (*metav1.PartialObjectMetadataList, error) {
+			ctx, cancel := context.WithTimeout(ctx, q.timeout)
+			defer cancel()
+			return client.Namespace(namespace).List(ctx, o)
+		}()
+		if err = access(err, q.host, "list", resource, namespace); err == nil {
+			if n += len(page.Items); n > r.limit {
+				err = tooMany(q, r.limit)
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			what := resource
+			if namespace != "" {
+				what += " of " + namespace
+			}
+			r.miss(what, err)
+			return nil
+		}
+		for i := range page.Items {
+			r.out.Objects = append(r.out.Objects, onlyWrites(&page.Items[i]))
+		}
+		if o.Continue = page.Continue; o.Continue == "" {
+			return nil
+		}
+	}
 }

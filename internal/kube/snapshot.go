@@ -43,7 +43,8 @@ type SnapshotOptions struct {
 // Snapshot is the present state of some namespaces and of all nodes, as whoever explains
 // stops needs it. It holds what the API gave, with every secret that people put there.
 type Snapshot struct {
-	// Objects are pods, events, nodes, namespaces, claims and controllers, kind by kind.
+	// Objects are pods, events, nodes, namespaces, claims, controllers and their revisions, kind by
+	// kind; of ConfigMaps the metadata alone.
 	Objects []Object
 	// Missing says what could not be read.
 	Missing []record.Missing
@@ -189,6 +190,11 @@ func (r *snapshotReader) namespace(ctx context.Context, namespace string, exclud
 			_, err := part(ctx, r, q(r.apps, "daemonsets"), namespace, func(l *appsv1.DaemonSetList) []appsv1.DaemonSet { return l.Items })
 			return err
 		},
+		func() error {
+			_, err := part(ctx, r, q(r.apps, "controllerrevisions"), namespace, func(l *appsv1.ControllerRevisionList) []appsv1.ControllerRevision { return l.Items })
+			return err
+		},
+		func() error { return r.configMaps(ctx, namespace, exclude) },
 		func() error {
 			_, err := part(ctx, r, q(r.batch, "jobs"), namespace, func(l *batchv1.JobList) []batchv1.Job { return l.Items })
 			return err

@@ -40,6 +40,7 @@ func snapshotServer(t *testing.T) *objectServer {
 		server.set(&appsv1.ReplicaSet{ObjectMeta: named(ns, "web-1")})
 		server.set(&appsv1.StatefulSet{ObjectMeta: named(ns, "db")})
 		server.set(&appsv1.DaemonSet{ObjectMeta: named(ns, "agent")})
+		server.set(&appsv1.ControllerRevision{ObjectMeta: named(ns, "db-1")})
 		server.set(&batchv1.Job{ObjectMeta: named(ns, "job")})
 		server.set(&batchv1.CronJob{ObjectMeta: named(ns, "cron")})
 	}
@@ -68,11 +69,13 @@ func TestSnapshot(t *testing.T) {
 	}{
 		{"a namespace", SnapshotOptions{Namespaces: []string{"shop"}}, []string{
 			"v1.Node /node-1", "v1.Namespace /shop", "v1.Pod shop/crashing", "v1.Pod shop/well", "v1.Event shop/e", "v1.PersistentVolumeClaim shop/data",
-			"v1.Deployment shop/web", "v1.ReplicaSet shop/web-1", "v1.StatefulSet shop/db", "v1.DaemonSet shop/agent", "v1.Job shop/job", "v1.CronJob shop/cron", "v1.Event default/n",
+			"v1.Deployment shop/web", "v1.ReplicaSet shop/web-1", "v1.StatefulSet shop/db", "v1.DaemonSet shop/agent", "v1.ControllerRevision shop/db-1",
+			"v1.PartialObjectMetadata shop/app", "v1.PartialObjectMetadata shop/other", "v1.Job shop/job", "v1.CronJob shop/cron", "v1.Event default/n",
 		}},
 		{"all but one", SnapshotOptions{ExcludeNamespaces: []string{"test"}}, []string{
 			"v1.Node /node-1", "v1.Namespace /shop", "v1.Pod shop/crashing", "v1.Pod shop/well", "v1.Event default/n", "v1.Event default/p", "v1.Event shop/e", "v1.PersistentVolumeClaim shop/data",
-			"v1.Deployment shop/web", "v1.ReplicaSet shop/web-1", "v1.StatefulSet shop/db", "v1.DaemonSet shop/agent", "v1.Job shop/job", "v1.CronJob shop/cron",
+			"v1.Deployment shop/web", "v1.ReplicaSet shop/web-1", "v1.StatefulSet shop/db", "v1.DaemonSet shop/agent", "v1.ControllerRevision shop/db-1",
+			"v1.PartialObjectMetadata shop/app", "v1.PartialObjectMetadata shop/other", "v1.Job shop/job", "v1.CronJob shop/cron",
 		}},
 	} {
 		got, err := newCluster(t, server.config()).Snapshot(t.Context(), tt.o)
@@ -104,7 +107,7 @@ func TestSnapshotRefused(t *testing.T) {
 		{What: "nodes", Why: why}, {What: "jobs of shop", Why: why}, {What: "cronjobs of shop", Why: why},
 		{What: "jobs of test", Why: why}, {What: "cronjobs of test", Why: why}, {What: "events of default (nodes)", Why: why},
 	}
-	if d := cmp.Diff(want, got.Missing); d != "" || len(got.Objects) != 18 {
+	if d := cmp.Diff(want, got.Missing); d != "" || len(got.Objects) != 24 {
 		t.Errorf("%d objects; missing (-want +got):\n%s", len(got.Objects), d)
 	}
 	server.refuse("/api/v1/namespaces/shop/pods")
@@ -156,7 +159,7 @@ func TestSnapshotIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []record.Missing{{What: "events", Why: "too many to read: more than 1000"}}
-	if d := cmp.Diff(want, got.Missing); d != "" || len(got.Objects) != 1000 {
+	if d := cmp.Diff(want, got.Missing); d != "" || len(got.Objects) != 1002 { // with two ConfigMaps
 		t.Errorf("%d objects; missing (-want +got):\n%s", len(got.Objects), d)
 	}
 }
