@@ -69,7 +69,7 @@ accuracy: e2e ## run the end-to-end tests, and write what was explained, and wha
 .PHONY: soak
 soak: export WHYRESTART_SOAK_REPORT := $(CURDIR)/docs/soak.md
 soak: export SOAK_FOR := $(SOAK_FOR)
-soak: E2E_RUN := ^TestSoak$$$$
+soak: E2E_RUN := ^TestSoak$$
 soak: e2e ## roll, drain and break forty workloads at random for SOAK_FOR, and write what was listed to docs/soak.md
 
 .PHONY: bench

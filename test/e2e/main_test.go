@@ -88,7 +88,7 @@ func TestCluster(t *testing.T) {
 func together() []scenario {
 	var all []scenario
 	for _, list := range [][]scenario{
-		slowestScenarios(), longScenarios(), pendingScenarios(), wantedScenarios(), refusedScenarios(), imageScenarios(), ownerScenarios(), disruptionScenarios(), calmScenarios(), trapScenarios(), controllerScenarios(), configScenarios(), probeKindScenarios(),
+		slowestScenarios(), longScenarios(), pendingScenarios(), wantedScenarios(), issueScenarios(), refusedScenarios(), imageScenarios(), ownerScenarios(), disruptionScenarios(), calmScenarios(), trapScenarios(), controllerScenarios(), configScenarios(), probeKindScenarios(),
 		jobScenarios(), workloadScenarios(), killScenarios(), exitScenarios(), wordScenarios(), startScenarios(), memoryScenarios(),
 		probeScenarios(), initScenarios(), podScenarios(), deletionScenarios(),
 	} {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -183,6 +184,7 @@ func nodeScenarios() []scenario {
 			s.crowdCrashes(2)
 			s.check(s.untilStops("steady-1", "main", 1), expect{exit: 255, reason: "Unknown", typ: record.App})
 			s.check(s.untilStops("steady-2", "other", 1), expect{exit: 255, reason: "Unknown", typ: record.App})
+			s.untilIncident(issue.OnNode, s.anyNode(), "pod/steady-1", "pod/steady-2", "pod/escorted")
 		}},
 	}
 }

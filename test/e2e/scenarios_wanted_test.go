@@ -116,7 +116,8 @@ func wantedScenarios() []scenario {
 			s.t.Cleanup(func() { s.cordon(false) })
 			s.kubectl("drain", s.anyNode(), "--pod-selector=app=drained", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=90s")
 			s.cordon(false)
-			s.untilStops("drained", "main", 3)
+			s.untilStops("drained", "main", 2)
+			s.untilStops("member-0", "main", 1)
 			s.untilReady("drained", 3, "")
 		}},
 		{name: "sidecars-of-job", truth: []claim{
@@ -153,6 +154,7 @@ func wantedScenarios() []scenario {
 		}, run: func(s *space) {
 			s.createCronJob("* * * * *", false, 0, misbehave("main", "sleep", "1s", "exit", "0"), sidecar(steady("escort")))
 			list := s.untilStops("nightly", "main", 1)
+			s.untilStops("nightly", "escort", 1)
 			s.must(s.kube.BatchV1().CronJobs(s.ns).Delete(s.ctx, "nightly", metav1.DeleteOptions{}), "delete the cron job")
 			s.untilGone()
 			s.check(list, expect{exit: 0, workload: "CronJob/nightly"})

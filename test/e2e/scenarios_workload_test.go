@@ -3,10 +3,14 @@
 package e2e
 
 import (
+	"slices"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -32,6 +36,11 @@ func workloadScenarios() []scenario {
 			s.untilReady(d.Name, 2, "")
 			s.changeDeployment(d.Name, func(c *corev1.Container) { c.Args = []string{"sleep", "1s", "exit", "15"} })
 			s.check(s.untilStops("shop", "main", crashes), expect{exit: -1, typ: record.App, workload: own})
+			s.untilIssues("the one issue is of the new pods, and names the rollout", func(doc issue.Document) bool {
+				return len(doc.Issues) == 1 && len(doc.Issues[0].Revisions.Values) == 1 && slices.ContainsFunc(doc.Issues[0].Changes, func(c record.Change) bool {
+					return c.Kind == record.ChangeRollout && slices.ContainsFunc(c.Fields, func(f record.FieldChange) bool { return strings.HasPrefix(f.Field, "containers[main].args") })
+				})
+			})
 			for _, r := range s.stops("shop", "main") {
 				if r.ExitCode != nil && *r.ExitCode == 15 {
 					s.check([]record.Record{r}, expect{exit: 15, category: record.Failure, restarts: yes()})

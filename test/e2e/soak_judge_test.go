@@ -25,7 +25,7 @@ func (k *soak) judge() {
 	for _, c := range k.records.complaints() {
 		k.t.Error(c)
 	}
-	doc, err := k.program.issues(k.ctx, "--category", "failure", "--state", "all", "--unfold")
+	doc, err := k.program.issues(k.ctx, "-A", "--category", "failure", "--state", "all", "--unfold")
 	k.must(err, "list the issues")
 	of := map[string]*plant{} // by the issue's ID
 	for _, p := range k.planted {
@@ -120,7 +120,7 @@ func evidenceOf(r *record.Record) string {
 // issues returns the issues and incidents that the store holds, by whyrestart's own command.
 func (p *program) issues(ctx context.Context, args ...string) (issue.Document, error) {
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, p.bin, append([]string{"list", "-A", "--store", p.store, "-o", "json"}, args...)...)
+	cmd := exec.CommandContext(ctx, p.bin, append([]string{"list", "--store", p.store, "-o", "json"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	var doc issue.Document
 	err := cmd.Run()
