@@ -268,8 +268,10 @@ func (k *soak) failing(will func(*plant) bool) *plant {
 	return list[k.random.IntN(len(list))]
 }
 
+// rollOutPlanted rolls out a change that does not help, once the failure was told: what is
+// rolled out before that is as good an explanation as what was planted.
 func (k *soak) rollOutPlanted() string {
-	p := k.failing(func(*plant) bool { return true })
+	p := k.failing(func(p *plant) bool { return k.isTold(p) })
 	if p == nil {
 		return ""
 	}
@@ -295,6 +297,11 @@ func (k *soak) deletePlanted() string {
 	return strings.Join(k.deletePods(k.podsOf(&p.member), 2), ", ")
 }
 
+// isTold tells whether there is a record of the planted failure.
+func (k *soak) isTold(p *plant) bool {
+	return slices.ContainsFunc(k.records.of(p.kind, func(ns string) bool { return ns == p.namespace }), func(r record.Record) bool { return p.about(&r) })
+}
+
 // calm ends the changes, and waits until every planted failure was told and nothing more comes.
 func (k *soak) calm() {
 	k.t.Helper()
@@ -307,9 +314,8 @@ func (k *soak) calm() {
 	k.say("no more changes; %s", strings.Join(parts, ", "))
 	k.until(stallPatience, "every planted failure is told", func() (bool, string) {
 		var silent []string
-		list := slices.Concat(k.records.of(record.KindStop, soaking), k.records.of(record.KindStall, soaking))
 		for _, p := range k.planted {
-			if !slices.ContainsFunc(list, func(r record.Record) bool { return p.about(&r) }) {
+			if !k.isTold(p) {
 				silent = append(silent, p.String())
 			}
 		}
