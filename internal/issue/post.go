@@ -21,7 +21,7 @@ const (
 	others = "*"
 
 	maxChanges = 10
-	maxFields  = 20
+	maxFields  = 40 // of all changes together
 )
 
 // Post counts a record that is stored, or stored anew, and returns where it belongs. old is
@@ -356,13 +356,15 @@ func (i *Issue) tell(r *record.Record, p *part, joining bool) bool {
 
 func changesOf(r *record.Record) []record.Change {
 	var out []record.Change
+	left := maxFields
 	for _, c := range r.Changes[:min(len(r.Changes), maxChanges)] {
 		c.Kind, c.Object, c.From, c.To = cut(c.Kind, maxName), cut(c.Object, maxText), cut(c.From, maxName), cut(c.To, maxName)
 		c.By, c.Text, c.Time = cut(c.By, maxName), cut(c.Text, maxText), utc(c.Time)
-		c.Fields = slices.Clone(c.Fields[:min(len(c.Fields), maxFields)])
+		c.Fields = slices.Clone(c.Fields[:min(len(c.Fields), left)])
+		left -= len(c.Fields)
 		for j := range c.Fields {
 			f := &c.Fields[j]
-			f.Field, f.Old, f.New = cut(f.Field, maxText), cut(f.Old, maxText), cut(f.New, maxText)
+			f.Field, f.Old, f.New = cut(f.Field, maxName), cut(f.Old, maxText), cut(f.New, maxText)
 		}
 		out = append(out, c)
 	}
