@@ -276,6 +276,8 @@ func checkIssue(t tester, i *issue.Issue, in []record.Record, l *ledger, pruned 
 	var first, last time.Time
 	tallies := map[string]map[string]int64{"pods": {}, "nodes": {}, "images": {}, "imageIDs": {}, "revisions": {}, "exitCodes": {}, "incidents": {}}
 	for _, r := range in {
+		// A record without any time is what Span calls the first: then the first is not known.
+		pruned = pruned || r.When().IsZero()
 		count++
 		own := issue.KeyOf(&r).Fingerprint() == i.Fingerprint
 		if known(&r) {

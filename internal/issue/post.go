@@ -388,13 +388,10 @@ func (p *poster) absorb(into *Issue, incident *Incident, arrives bool) error {
 	}
 	slices.SortFunc(kin, func(a, b *Issue) int { return strings.Compare(a.ID, b.ID) })
 	for _, w := range kin {
-		if w.ID == into.ID || w.acted() || !w.near(p.part.at) || !into.covers(w) {
-			continue
-		}
 		if p.from != nil && w.ID == p.from.ID {
 			w = p.from // as it is without the record; with none left, its ID lives on
 		}
-		if w.Known > 0 {
+		if w.ID == into.ID || w.Known > 0 || w.acted() || w.Count > 0 && !w.near(p.part.at) || !into.covers(w) {
 			continue
 		}
 		into.merge(w)
