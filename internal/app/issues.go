@@ -212,7 +212,7 @@ func FindIssue(ctx context.Context, r store.Reader, id string) (issue.Issue, err
 	}
 	one, err := withPrefix(id, all, func(i *issue.Issue) string { return i.ID })
 	if err != nil {
-		return found, err
+		return found, noIssue(id, err)
 	}
 	return *one, nil
 }
@@ -222,7 +222,7 @@ func noIssue(id string, err error) error {
 	case errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("%s: %w", id, ErrNoIssue)
 	case errors.Is(err, store.ErrAmbiguous):
-		return fmt.Errorf("%s is the beginning of several issues' IDs: %w", id, err)
+		return fmt.Errorf("%s is the beginning of several IDs: %w", id, err)
 	}
 	return err
 }
@@ -235,7 +235,7 @@ func GroupedIssue(found []pipeline.Finding, coverage record.Coverage, id string,
 	out := SeenIssue{AsOf: now, Newest: Seen{Coverage: coverage}}
 	one, err := withPrefix(id, issues, func(i *issue.Issue) string { return i.ID })
 	if err != nil {
-		return out, err
+		return out, noIssue(id, err)
 	}
 	out.Issue = *one
 	out.Issue.State = out.Issue.At(now)
@@ -255,7 +255,8 @@ func GroupedIssue(found []pipeline.Finding, coverage record.Coverage, id string,
 	return out, nil
 }
 
-// withPrefix returns the only one whose ID is that, or begins so.
+// withPrefix returns the only one whose ID is that, or begins so; store.ErrNotFound or
+// store.ErrAmbiguous otherwise.
 func withPrefix[T any](id string, all []T, of func(*T) string) (*T, error) {
 	var found *T
 	for i := range all {
@@ -264,13 +265,13 @@ func withPrefix[T any](id string, all []T, of func(*T) string) (*T, error) {
 			return &all[i], nil
 		case len(id) < len(this) && strings.EqualFold(this[:len(id)], id):
 			if found != nil {
-				return nil, noIssue(id, store.ErrAmbiguous)
+				return nil, store.ErrAmbiguous
 			}
 			found = &all[i]
 		}
 	}
 	if found == nil {
-		return nil, noIssue(id, store.ErrNotFound)
+		return nil, store.ErrNotFound
 	}
 	return found, nil
 }
@@ -291,6 +292,16 @@ const evidenceOf = 50
 func StoredIncident(ctx context.Context, r store.Reader, id string, now time.Time) (SeenIncident, error) {
 	var out SeenIncident
 	in, err := r.Incident(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		all, aerr := r.Incidents(ctx, store.IncidentQuery{})
+		if aerr != nil {
+			return out, aerr
+		}
+		var one *issue.Incident
+		if one, err = withPrefix(id, all, func(i *issue.Incident) string { return i.ID }); err == nil {
+			in = *one
+		}
+	}
 	if err != nil {
 		return out, noIncident(id, err)
 	}
@@ -321,7 +332,7 @@ func GroupedIncident(found []pipeline.Finding, coverage record.Coverage, id stri
 	out := SeenIncident{Coverage: coverage}
 	one, err := withPrefix(id, incidents, func(i *issue.Incident) string { return i.ID })
 	if err != nil {
-		return out, noIncident(id, store.ErrNotFound)
+		return out, noIncident(id, err)
 	}
 	out.Incident = *one
 	for i := range issues {

@@ -45,10 +45,13 @@ func issueID(what string) (id string, sure bool) {
 		}
 		return id, true
 	}
-	if !issueIDs.MatchString(what) {
-		return "", false
+	if strings.HasPrefix(what, "WR-") || strings.HasPrefix(what, "WI-") {
+		return what, true
 	}
-	return what, what[0] == 'W'
+	if issueIDs.MatchString(what) {
+		return what, false
+	}
+	return "", false
 }
 
 // explainIssue explains an issue or an incident from wherever it is kept.

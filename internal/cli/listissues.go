@@ -190,6 +190,11 @@ func (o *listOptions) showIssues(e *environment, seen app.Issues, several bool) 
 	doc := issue.Document{Schema: record.Schema, Issues: issues, Incidents: incidents, Coverage: seen.Coverage}
 	if people {
 		sayMissing(e.Err, doc.Coverage.Missing)
+		window := o.since
+		if window <= 0 {
+			window = printer.DefaultWindow
+		}
+		sayGaps(e.Err, doc.Coverage.Gaps, seen.AsOf.Add(-window))
 		if err := o.issueTable(e, doc, seen.AsOf, several); err != nil {
 			return err
 		}

@@ -157,6 +157,37 @@ func sayMissing(w io.Writer, missing []record.Missing) {
 	}
 }
 
+const (
+	// toldGaps is how many gaps are told one by one.
+	toldGaps = 3
+	// leastGap is what a person is told of. What ends and begins again at once, such as a watch, is
+	// a gap too, and in the formats for programs.
+	leastGap = time.Minute
+)
+
+// sayGaps tells a person when the watch saw nothing, since a time: what stopped then is counted
+// at best.
+func sayGaps(w io.Writer, gaps []record.Gap, since time.Time) {
+	gaps = slices.DeleteFunc(slices.Clone(gaps), func(g record.Gap) bool {
+		return g.From.IsZero() || !g.To.IsZero() && (g.To.Before(since) || g.To.Sub(g.From) < leastGap)
+	})
+	for i := range gaps {
+		if i == toldGaps {
+			fmt.Fprintf(w, "whyrestart: not watched %d times more\n", len(gaps)-i)
+			break
+		}
+		g := &gaps[len(gaps)-1-i] // the newest first
+		when := "since " + g.From.Local().Format(time.DateTime)
+		if !g.To.IsZero() {
+			when = fmt.Sprintf("from %s to %s (%s)", g.From.Local().Format(time.DateTime), g.To.Local().Format(time.TimeOnly), printer.Duration(g.To.Sub(g.From)))
+		}
+		if g.Scope != "" {
+			when += " in " + g.Scope
+		}
+		fmt.Fprintf(w, "whyrestart: not watched %s: %s\n", printer.Escape(when), printer.Escape(g.Why))
+	}
+}
+
 // groups prints a document as findings does, but its table has a line for what several
 // pods have in common.
 func (f *outputFlags) groups(e *environment, d record.Document, namespace bool) error {

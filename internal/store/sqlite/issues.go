@@ -198,7 +198,7 @@ func (s *Store) refer(ctx context.Context, db querier, records []record.Record, 
 		if err != nil {
 			return err
 		}
-		ref := record.IssueRef{ID: i.ID, Count: i.Count, Pods: len(i.Pods.Values)}
+		ref := record.IssueRef{ID: i.ID, Count: i.Count, Pods: len(i.Pods.Values), MorePods: i.Pods.More}
 		ref.State = string(i.At(now))
 		refs[i.ID] = ref
 		return nil
