@@ -112,7 +112,7 @@ func (s *Steward) round(ctx context.Context) error {
 		return err
 	}
 	if s.Ready() != nil {
-		return nil // that something did not stop cannot be told
+		return nil //nolint:nilerr // While it is so, that something did not stop cannot be told.
 	}
 	for i, id := range tended[:min(len(tended), lookedAtOnce)] {
 		if i > 0 {
