@@ -35,8 +35,8 @@ func Refine(old, newer Record) Record {
 	if r.Revision == "" {
 		r.Revision = old.Revision
 	}
-	if r.Group == "" {
-		r.Group = old.Group
+	if r.Group == "" && (newer.Workload == nil || old.Workload == nil || *newer.Workload == *old.Workload) {
+		r.Group = old.Group // else a rule made it of what the workload was taken for
 	}
 	if len(r.Changes) == 0 {
 		r.Changes = old.Clone().Changes
