@@ -399,8 +399,9 @@ type Rollout struct {
 	Revision string `json:"revision"`
 	// Time is when it was rolled out, zero where that is not known.
 	Time time.Time `json:"time,omitzero"`
-	// WatchedBefore tells that failures were recorded for an hour at least before it was rolled out;
-	// EarlierFailures is how many of the container were, with other revisions, since a day before.
+	// WatchedBefore tells that failures were recorded before it was rolled out, and for a good while
+	// longer than it took to fail; EarlierFailures is how many of the container were recorded, with other
+	// revisions, since a day before.
 	WatchedBefore   bool `json:"watchedBefore,omitempty"`
 	EarlierFailures int  `json:"earlierFailures,omitempty"`
 }

@@ -16,9 +16,12 @@ import (
 )
 
 const (
-	// maxChanges bounds the fields of one comparison, maxChanged a value of one.
-	maxChanges = 256
+	// maxChanges bounds the fields of one comparison, maxChanged a value of one: what was compared is
+	// remembered for many workloads.
+	maxChanges = 64
 	maxChanged = 160
+	// maxPath bounds the path of a field.
+	maxPath = 256
 	// literal stands for the value of an environment variable, which is never shown.
 	literal = "literal value"
 	// AnnotationRestarted is what "kubectl rollout restart" writes into a template, with the time.
@@ -89,7 +92,7 @@ func (d *differ) note(field, before, after string) {
 	if len(d.out) >= maxChanges {
 		return
 	}
-	c := record.FieldChange{Field: clipTo(field, maxCommand)}
+	c := record.FieldChange{Field: clipTo(field, maxPath)}
 	if c.Old, c.New = around(before, after); c.Old == c.New {
 		c.Old, c.New, c.Hidden = "", "", true
 	}

@@ -35,13 +35,16 @@ const (
 	// lately is how long before a failure something was changed that may be a reason for it, also
 	// where the pod is younger; of a rollout, which its pods run until the next one, longer.
 	lately, latelyRolledOut = 24 * time.Hour, 30 * 24 * time.Hour
+	// watchedFor is how long the revisions before must have been watched to say that the container did
+	// not fail with them, and how many times as long as it then took to fail.
+	watchedFor, watchedTimes = 5 * time.Minute, 3
 	// fresh is how old a reading may be for what was changed just now to be in it, with the time for
 	// which the readers believe what they read.
 	fresh = 20 * time.Second
 	// believed is how long a reading is used that nothing newer can concern.
 	believed = time.Hour
 	// remembers bounds each kind of what is remembered of readings.
-	remembers = 4096
+	remembers = 2048
 )
 
 // changes remembers what was read of changes: of a container that crashes again and again, or
@@ -386,7 +389,7 @@ func (ro *rollout) evidence(p *passage, watched time.Time) *evidence.Rollout {
 	}
 	return &evidence.Rollout{
 		Object: ro.object, Revision: ro.to, Time: ro.at,
-		WatchedBefore:   p.since.known && !ro.at.IsZero() && !watched.IsZero() && watched.Before(ro.at.Add(-time.Hour)),
+		WatchedBefore:   p.since.known && !ro.at.IsZero() && !watched.IsZero() && ro.at.Sub(watched) >= max(watchedFor, watchedTimes*p.began.Sub(ro.at)),
 		EarlierFailures: p.since.earlier,
 	}
 }
