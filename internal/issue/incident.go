@@ -194,7 +194,11 @@ func (i *Incident) what() string {
 	slices.SortFunc(causes, func(a, b Count) int { return cmp.Or(-cmp.Compare(a.Count, b.Count), strings.Compare(a.Value, b.Value)) })
 	var words []string
 	for _, c := range causes {
-		if w := phrase(i.Kind, c.Value); !slices.Contains(words, w) {
+		w := phrase(i.Kind, c.Value)
+		if i.Kind == OnDependency && strings.HasSuffix(i.Subject, ":53") && strings.HasSuffix(c.Value, "/dns_failure") {
+			w = "it does not answer queries for names"
+		}
+		if !slices.Contains(words, w) {
 			words = append(words, w)
 		}
 	}

@@ -237,7 +237,7 @@ func portAfter(s string) string {
 				}
 			}
 			if comma { // ("db", 5432)
-				if p := portOf(s); p != "" && strings.HasPrefix(s[len(p):], ")") {
+				if p := portOf(s); p != "" && strings.IndexAny(s[len(p):], ")}]") == 0 {
 					return p
 				}
 				return ""

@@ -11,7 +11,7 @@ import "strings"
 // it should.
 func remote(class string) bool {
 	switch class {
-	case "connection_refused", "connection_lost", "connection_failed", "too_many_connections", "network_unreachable", "timeout", "dns_failure", "tls_error", "auth_failed":
+	case "connection_refused", "connection_lost", "connection_failed", "too_many_connections", "network_unreachable", "timeout", "dns_failure", "tls_error", "auth_failed", "rate_limited":
 		return true
 	}
 	return false
@@ -20,6 +20,8 @@ func remote(class string) bool {
 const (
 	// maxAround bounds the lines of a trace that are searched for an address.
 	maxAround = 60
+	// maxTries bounds how often the same words are looked at in one line.
+	maxTries = 8
 	// maxTarget bounds a target; the longest name of DNS has 253 characters.
 	maxTarget = 253 + len(":65535")
 )
@@ -124,6 +126,9 @@ func leads() []lead {
 		{text: "connection refused - connect(2) for "}, {text: "connection refused ("}, {text: "service not known ("}, // .NET
 		{text: "temporary failure in name resolution ("}, {text: "no route to host ("}, {text: "connection timed out ("},
 		{text: "tcp connect ("}, {text: "connection refused ["}, // Elixir; predis
+		{text: "listener at host ", sure: true}, {text: "connection to the host ", sure: true}, // Oracle, SQL Server
+		{text: "redis at "}, {text: "unabletoconnect on "}, // redis-cli, StackExchange.Redis
+		{text: "address=", port: true}, {text: "to_address,{", sure: true}, // MongoDB's driver for Java, Erlang
 		{text: "ipv4:"}, {text: "ipv6:"}, // gRPC
 		{text: "failed to connect to "}, {text: "unable to connect to "}, {text: "cannot connect to "}, {text: "can't connect to "}, {text: "could not connect to "}, {text: "couldn't connect to "},
 		{text: "error connecting to "}, {text: "connecting to "}, {text: "connection to "}, {text: "connected to "}, {text: "connect to "},
@@ -150,8 +155,9 @@ func led(text, next string) (endpoint, bool) {
 			return e, true
 		}
 	}
+	var address endpoint // the first one that is no name
 	for _, l := range leads() {
-		for at := 0; ; {
+		for at, n := 0, 0; n < maxTries; n++ {
 			i := strings.Index(low[at:], l.text)
 			if i < 0 {
 				break
@@ -161,7 +167,7 @@ func led(text, next string) (endpoint, bool) {
 			if strings.HasSuffix(l.text, `"http`) {
 				from -= len("http")
 			}
-			rest := text[from:]
+			rest := text[from:min(len(text), from+maxTarget+256)]
 			if l.to != "" {
 				j := strings.Index(rest[:min(len(rest), 16)], l.to)
 				if j < 0 {
@@ -179,11 +185,18 @@ func led(text, next string) (endpoint, bool) {
 			if !ok || l.port && e.port == "" || l.text == "host=" && !settings(low, at) {
 				continue
 			}
-			if e.ip {
-				e = nameFor(e, text, low)
+			switch {
+			case address.host == "" && e.ip:
+				address = e
+			case address.host == "":
+				return e, true
+			case !e.ip && e.port == address.port && e.port != "" && !strings.Contains(low, "proxyconnect"):
+				return e, true // it goes by a name elsewhere
 			}
-			return e, true
 		}
+	}
+	if address.host != "" {
+		return nameFor(address, text, low), true
 	}
 	// read tcp 10.1.0.4:51234->10.0.0.5:5432: Go, of a connection that was there
 	if i := strings.Index(text, "->"); i > 0 && digit(text[i-1]) {
@@ -301,7 +314,15 @@ func plain(text string) (endpoint, bool) {
 			continue
 		}
 		before := low[max(0, i-12):i]
-		if e, ok := endpointAt(text[i:], lead{}); ok && e.port != "" && !has(before, "from ", "client", "listen", "bind", "local", "source", "src") {
+		from := i
+		for i > 1 && text[i-1] == '/' && from > 0 && (from == i || word(text[from-1]) || text[from-1] == '-' || text[from-1] == '.') {
+			from-- // redis/10.0.0.5:6379: Java
+		}
+		e, ok := endpointAt(text[from:], lead{})
+		if !ok && from < i {
+			e, ok = endpointAt(text[i:], lead{})
+		}
+		if ok && e.port != "" && !has(before, "from ", "client", "listen", "bind", "local", "source", "src") {
 			return e, true
 		}
 		i = end
