@@ -11,6 +11,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/app"
 	"github.com/whyrestart/whyrestart/internal/demo"
 	"github.com/whyrestart/whyrestart/internal/dump"
+	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -47,12 +48,24 @@ func runDemo(ctx context.Context, e *environment, o *demoOptions) error {
 	pace := pacer{speed: o.speed}
 	cov, err := app.ReplayStream(ctx, "the built-in recording", bytes.NewReader(demo.Recording()),
 		func(ev dump.Event) error { return pace.wait(ctx, demo.When(ev.Object)) },
-		func(r record.Record) error { return show(r) })
+		counted(show))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(e.Err, "\n%d stops of %d pods, %d of them only counted.\n", cov.Stops+cov.Missed, cov.Pods, cov.Missed)
 	return nil
+}
+
+// counted tells records their issues before they are shown, as watch does.
+func counted(show func(record.Record) error) func(record.Record) error {
+	issues := issue.NewMemory(0)
+	return func(r record.Record) error {
+		if _, err := issues.Post(r); err != nil {
+			return err
+		}
+		r.Issue = issues.Ref(r.ID, r.ObservedAt)
+		return show(r)
+	}
 }
 
 // pacer makes the events of a recording come in the rhythm in which they happened.

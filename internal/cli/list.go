@@ -124,6 +124,9 @@ func runList(ctx context.Context, e *environment, o *listOptions) error {
 	if o.file != "" {
 		o.from = "file"
 	}
+	if o.from == "store" && o.source.selector != "" {
+		return errors.New("--selector: the history keeps no labels of pods; see --source=cluster")
+	}
 	if !o.ungrouped {
 		return runIssues(ctx, e, o)
 	}
@@ -218,6 +221,7 @@ func (o *listOptions) recordsOfStore(ctx context.Context, namespaces []string) (
 		if err != nil {
 			return doc, err
 		}
+		page = slices.DeleteFunc(page, func(r record.Record) bool { return slices.Contains(o.source.exclude, r.Namespace) })
 		doc.Findings = append(doc.Findings, page...)
 		if next == "" || o.limit > 0 && len(doc.Findings) >= o.limit {
 			break

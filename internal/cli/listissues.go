@@ -163,6 +163,7 @@ func (o *listOptions) showIssues(e *environment, seen app.Issues, several bool) 
 	wanted := o.filter.wanted()
 	issues := slices.DeleteFunc(seen.Issues, func(i issue.Issue) bool {
 		switch {
+		case slices.Contains(o.source.exclude, i.Namespace):
 		case wanted != nil && !slices.Contains(wanted, i.Category):
 			hidden.Categories[i.Category]++
 		case !o.issues.wants(i.State):

@@ -118,10 +118,7 @@ func (p *page) state(i *issue.Issue) string {
 	case issue.Ongoing:
 		text = "ongoing: " + Duration(p.o.Now.Sub(i.First)) + " old"
 	case issue.Escalating:
-		text = "escalating: much more often than the day before"
-		if !i.EscalatedAt.IsZero() {
-			text += ", noticed at " + p.time(i.EscalatedAt) + " (" + p.ago(i.EscalatedAt) + ")"
-		}
+		text = p.escalating(i)
 	case issue.Regressed:
 		text = "regressed: it came back"
 		if !i.RegressedAt.IsZero() {
@@ -142,6 +139,26 @@ func (p *page) state(i *issue.Issue) string {
 		text += "; note: " + quoted(i.Note)
 	}
 	return text
+}
+
+// escalating says how often it was before, and how often it came then: by the hours that are
+// counted.
+func (p *page) escalating(i *issue.Issue) string {
+	at := i.EscalatedAt
+	if at.IsZero() {
+		return "escalating"
+	}
+	hour := at.Unix() / 3600
+	var most, before int64
+	for _, h := range i.Hours {
+		switch {
+		case h.Hour >= hour-1:
+			most = max(most, h.Count)
+		case h.Hour >= hour-25:
+			before += h.Count
+		}
+	}
+	return fmt.Sprintf("escalating: %d in an hour, and %d in the 24h before; noticed at %s (%s)", most, before, p.time(at), p.ago(at))
 }
 
 func (p *page) resolved(i *issue.Issue, by func(string) string) string {
