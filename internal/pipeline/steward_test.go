@@ -219,6 +219,13 @@ func (s *stewarded) after(d time.Duration, id string) string {
 	return strings.Join(out, ", ")
 }
 
+// action is the first one on an issue.
+func (s *stewarded) action(id string) issue.Action {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	return s.amended[id][0]
+}
+
 func steward(t *testing.T, test func(t *testing.T, s *stewarded)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -251,16 +258,17 @@ func TestStewardResolvesByImage(t *testing.T) {
 		if got := s.after(2*time.Minute, "WR-1"); got != "image shop/api:2" {
 			t.Fatalf("got %q", got)
 		}
-		a := s.amended["WR-1"][0]
+		a := s.action("WR-1")
 		if a.Status != issue.StatusResolved || a.By != "" || a.At.IsZero() ||
 			!strings.HasPrefix(a.Note, "all pods of Deployment shop/checkout run shop/api:2 since 2000-01-01T02:") {
 			t.Errorf("got %+v", a)
 		}
-		if !strings.Contains(s.log.String(), `msg="resolved an issue" issue=WR-1 by=image`) {
-			t.Errorf("log: %s", &s.log)
-		}
 		if got := s.after(time.Hour, "WR-1"); got != "image shop/api:2" {
 			t.Errorf("again: %q", got)
+		}
+		s.stop()
+		if !strings.Contains(s.log.String(), `msg="resolved an issue" issue=WR-1 by=image`) {
+			t.Errorf("log: %s", &s.log)
 		}
 	})
 }
@@ -440,7 +448,7 @@ func TestStewardResolvesByDeletion(t *testing.T) {
 		if got := s.after(time.Minute, "WR-1"); got != "deletion " {
 			t.Fatalf("got %q", got)
 		}
-		if a := s.amended["WR-1"][0]; !strings.HasPrefix(a.Note, "Deployment shop/checkout does not exist any more") {
+		if a := s.action("WR-1"); !strings.HasPrefix(a.Note, "Deployment shop/checkout does not exist any more") {
 			t.Errorf("got %+v", a)
 		}
 	})
@@ -519,6 +527,7 @@ func TestStewardForbidden(t *testing.T) {
 		if got := s.after(time.Hour, "WR-1"); got != "" {
 			t.Errorf("resolved by %s", got)
 		}
+		s.stop()
 		if n := strings.Count(s.log.String(), "cannot read workloads"); n != 1 {
 			t.Errorf("said %d times: %s", n, &s.log)
 		}
@@ -538,6 +547,7 @@ func TestStewardTrouble(t *testing.T) {
 		if got := s.after(15*time.Minute, "WR-1"); got != "image shop/api:2" {
 			t.Errorf("got %q", got)
 		}
+		s.stop()
 		if n := strings.Count(s.log.String(), "cannot look after the issues"); n != 2 {
 			t.Errorf("said %d times: %s", n, &s.log)
 		}
@@ -555,10 +565,14 @@ func TestStewardTakesTurns(t *testing.T) {
 		s.workloads.err = errors.New("no answer in time")
 		s.start(t.Context(), t)
 		s.after(30*time.Second, "")
-		if n := len(s.asked); n != 50 {
+		s.workloads.mu.Lock()
+		n := len(s.asked)
+		s.workloads.mu.Unlock()
+		if n != 50 {
 			t.Errorf("%d were read at once", n)
 		}
 		s.after(150*time.Second, "")
+		s.stop()
 		asked := slices.Compact(slices.Sorted(slices.Values(s.asked)))
 		if len(asked) != 120 || len(s.asked) != 150 {
 			t.Errorf("%d of 120 were read in %d reads", len(asked), len(s.asked))
