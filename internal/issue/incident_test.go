@@ -27,7 +27,7 @@ func disrupted(c, detail string) func(*record.Record) {
 func needs(class, target string) func(*record.Record) {
 	return func(r *record.Record) {
 		said(class, class+"||x")(r)
-		r.Stop.ExitCode, r.Diagnosis.Target = code(1), target
+		r.Stop.ExitCode, r.Diagnosis.Target = new(int32(1)), target
 	}
 }
 
@@ -38,7 +38,7 @@ func inNamespace(n string) func(*record.Record) {
 // TestIncidents tells incidents by their sentences, the newest first.
 func TestIncidents(t *testing.T) {
 	same := said("panic", "panic||main.run")
-	sh := func(r *record.Record) { r.Stop.ExitCode = code(1); cause("app_exit", record.Confirmed)(r) }
+	sh := func(r *record.Record) { r.Stop.ExitCode = new(int32(1)); cause("app_exit", record.Confirmed)(r) }
 	for _, tc := range []struct {
 		name    string
 		records []record.Record

@@ -12,14 +12,12 @@ import (
 
 var t0 = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 
-func code(n int32) *int32 { return &n }
-
 // stop is a stop of container api of Deployment shop/checkout.
 func stop(id string, at time.Time, changes ...func(*record.Record)) record.Record {
 	r := record.Record{
 		Kind: record.KindStop, ID: id, Cluster: "prod", Namespace: "shop", Pod: "checkout-7d9-x2kpl", PodUID: "u1", Node: "node-1", Container: "api",
 		ContainerType: record.App, Workload: &record.Workload{Kind: "Deployment", Name: "checkout"}, Category: record.Failure,
-		Stop:       &record.Stop{ExitCode: code(137), FinishedAt: at, ExitObserved: true, Image: "app:v1", ImageID: "sha256:1"},
+		Stop:       &record.Stop{ExitCode: new(int32(137)), FinishedAt: at, ExitObserved: true, Image: "app:v1", ImageID: "sha256:1"},
 		ObservedAt: at, PodCreatedAt: t0.Add(-time.Hour), Revision: "7d9",
 		Diagnosis: record.Diagnosis{Cause: "oom_killed", Detail: "container_limit", Confidence: record.Confirmed, Summary: "The kernel killed it."},
 	}
@@ -42,7 +40,7 @@ func cause(cause string, c record.Confidence) func(*record.Record) {
 	return func(r *record.Record) { r.Diagnosis = record.Diagnosis{Cause: cause, Confidence: c, Summary: cause} }
 }
 
-func exit(n int32) func(*record.Record) { return func(r *record.Record) { r.Stop.ExitCode = code(n) } }
+func exit(n int32) func(*record.Record) { return func(r *record.Record) { r.Stop.ExitCode = new(n) } }
 
 func said(class, signature string) func(*record.Record) {
 	return func(r *record.Record) {

@@ -102,19 +102,17 @@ func (i *Issue) hours(p *part, n int64) {
 	if p.missed == 0 {
 		return
 	}
-	from, to := last, last
+	to := last
 	if until := p.missedUntil; !until.IsZero() && until.Before(p.seen) {
 		to = hourOf(until)
 	}
+	from := to
 	switch {
 	case !p.missedAfter.IsZero():
-		from = hourOf(p.missedAfter)
+		from = min(hourOf(p.missedAfter), to)
 	case p.before:
 		return
-	default:
-		from = to
 	}
-	from = min(from, to)
 	hours := to - from + 1
 	first := max(from, last-maxHours+1)
 	for h := first; h <= to; h++ {
