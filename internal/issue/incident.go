@@ -154,7 +154,7 @@ func (i *Incident) count(p *part, issue string, n int64) {
 	}
 	i.Issues.Add(issue, p.seen, n, maxMembers)
 	i.Workloads.Add(p.workload, p.seen, n, maxMembers)
-	i.Pods.Add(p.pod, p.seen, n, maxMembers)
+	i.Pods.Add(p.fullPod, p.seen, n, maxMembers)
 	i.Causes.Add(p.as, p.seen, n, maxImages)
 	i.Nodes.Add(p.node, p.seen, n, maxNodes)
 	i.Categories.Add(p.category, p.seen, n, maxImages)

@@ -110,6 +110,10 @@ func TestIncidents(t *testing.T) {
 			stop("1", t0, of("a", "a-1", "n1"), exit(139), cause("app_signal", record.Likely), func(r *record.Record) { r.Diagnosis.Detail = "SIGSEGV" }),
 			stop("2", t0, of("b", "b-1", "n1"), exit(139), cause("app_signal", record.Likely), func(r *record.Record) { r.Diagnosis.Detail = "SIGSEGV" }),
 		}, []string{"app:v1 app_signal/SIGSEGV: the program crashes with SIGSEGV; 2 stops of 2 workloads"}},
+		{"pods of one name in two namespaces are two", []record.Record{
+			stop("1", t0, of("a", "db-0", "n1"), disrupted("eviction_api", "")),
+			stop("2", t0, of("a", "db-0", "n1"), disrupted("eviction_api", ""), inNamespace("web")),
+		}, []string{"n1: pods were evicted through the API, as a drain does; 2 stops of 2 workloads"}},
 		{"late evidence takes a stop out", []record.Record{
 			stop("1", t0, of("a", "a-1", "n1"), disrupted("sandbox_changed", "")),
 			stop("2", t0, of("b", "b-1", "n1"), disrupted("sandbox_changed", "")),

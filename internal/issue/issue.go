@@ -238,8 +238,8 @@ type Incident struct {
 	Oldest string `json:"oldest,omitempty"`
 	// Stalls is how many of Count are stalls.
 	Stalls int64 `json:"stalls,omitempty"`
-	// Issues are its members by ID; Workloads ("shop/deploy/checkout"), Pods, Causes ("oom_killed", or
-	// with the detail, "oom_killed/node"), Nodes and Categories where it was seen.
+	// Issues are its members by ID; Workloads ("shop/deploy/checkout"), Pods ("shop/checkout-7d9-x2kpl"),
+	// Causes ("oom_killed", or with the detail, "oom_killed/node"), Nodes and Categories where it was seen.
 	Issues     Tally `json:"issues,omitzero"`
 	Workloads  Tally `json:"workloads,omitzero"`
 	Pods       Tally `json:"pods,omitzero"`
@@ -273,12 +273,13 @@ type Action struct {
 // Tx is what Post needs of the store that it is called in the transaction of. What it
 // returns may be written to; Put stores it.
 type Tx interface {
-	// ByFingerprint and ByID return nil where there is none. ByID also knows the IDs of issues
-	// that were absorbed.
+	// ByFingerprint and ByID return nil where there is none. ByID also knows the IDs of issues that
+	// were absorbed, and not come back since.
 	ByFingerprint(fingerprint string) (*Issue, error)
 	ByID(id string) (*Issue, error)
 	// ByKin returns the issues that have a kin now (see Issue.Kin), in any order.
 	ByKin(kin string) ([]*Issue, error)
+	// Put stores an issue. A new one can have the ID of one that was absorbed, which is its own again.
 	Put(*Issue) error
 	// Delete forgets an issue that has no records any more, and the IDs that it absorbed.
 	Delete(id string) error
@@ -286,7 +287,8 @@ type Tx interface {
 	// its ID belongs to the other from then on.
 	Absorb(from, into *Issue) error
 	// Span returns the times (record.When) and IDs of the first and the last record of an issue
-	// that are stored, leaving out the one that is being posted; zero where there are none.
+	// that are stored, leaving out the one that is being posted; zero where there are none. Of
+	// records of one time, their IDs decide.
 	Span(id, without string) (first, last Point, err error)
 
 	// Incident returns an incident by its ID, nil where there is none; Around the newest of a kind

@@ -110,10 +110,18 @@ func hash(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
-// weak tells that the cause of a record is not known as well as that of others like it may be: the
+// weak tells that the cause of a stop is not known as well as that of others like it may be: the
 // API did not carry it, or it is "the program ended itself" with its last words unread.
+//
+// A status that was lost (status_unknown) is a cause of its own: the kubelet says so, and its exit
+// code of 137 is made up, so that nothing makes it like the container's other ends. Nor is a stall
+// weak, whose record is the same one when more is known of it: what else kept the container from
+// going on, that day, says nothing about it.
 func weak(r *record.Record) bool {
 	d := &r.Diagnosis
+	if kindOf(r) == record.KindStall || d.Cause == "status_unknown" {
+		return false
+	}
 	if d.Confidence == record.Unknown || d.Confidence == "" || d.Cause == "" {
 		return true
 	}

@@ -110,7 +110,7 @@ func (l *ledger) ByFingerprint(f string) (*issue.Issue, error) {
 }
 
 func (l *ledger) ByID(id string) (*issue.Issue, error) {
-	if to, ok := l.aliases[id]; ok {
+	if to, ok := l.aliases[id]; ok && l.issues[id] == "" {
 		id = to
 	}
 	return unpack[issue.Issue](l.issues[id]), nil
@@ -170,10 +170,10 @@ func (l *ledger) span(in func(issue.Place) bool, without string) (first, last is
 			continue
 		}
 		p := issue.Point{ID: id, Time: e.record.When()}
-		if first.ID == "" || p.Time.Before(first.Time) {
+		if c := p.Time.Compare(first.Time); first.ID == "" || c < 0 || c == 0 && p.ID < first.ID {
 			first = p
 		}
-		if last.ID == "" || p.Time.After(last.Time) {
+		if c := p.Time.Compare(last.Time); last.ID == "" || c > 0 || c == 0 && p.ID > last.ID {
 			last = p
 		}
 	}
@@ -257,10 +257,13 @@ func (l *ledger) check(t tester, pruned bool) {
 
 // known is the rule for what is not weak, in other words.
 func known(r *record.Record) bool {
+	if r.Stop == nil || r.Diagnosis.Cause == "status_unknown" {
+		return true
+	}
 	if r.Diagnosis.Confidence != record.Confirmed && r.Diagnosis.Confidence != record.Likely || r.Diagnosis.Cause == "" {
 		return false
 	}
-	read := r.Log != nil && len(r.Log.Lines) > 0 || r.Diagnosis.Signature != "" || r.Diagnosis.Detail != "" || r.Stop != nil && r.Message != ""
+	read := r.Log != nil && len(r.Log.Lines) > 0 || r.Diagnosis.Signature != "" || r.Diagnosis.Detail != "" || r.Message != ""
 	return r.Diagnosis.Cause != "app_exit" || read
 }
 
@@ -366,7 +369,7 @@ func checkIncident(t tester, i *issue.Incident, in []record.Record, l *ledger) {
 			stalls++
 		}
 		issues[l.records[r.ID].place.Issue]++
-		pods[r.Pod]++
+		pods[r.Namespace+"/"+r.Pod]++
 		if w := r.When(); !l.records[r.ID].pruned && (w.Before(i.First) || w.After(i.Last)) {
 			t.Fatalf("incident %s from %v to %v has a record at %v", i.ID, i.First, i.Last, w)
 		}

@@ -86,7 +86,6 @@ func (m *Memory) Post(r record.Record) (Place, error) {
 		m.order = append(m.order, r.ID)
 	} else {
 		m.leave(was.Issue, r.ID)
-		m.leave(m.aliases[was.Issue], r.ID)
 		m.leave(was.Incident, r.ID)
 	}
 	known.record, known.place = next, place
@@ -164,15 +163,10 @@ func (m *Memory) bound() {
 
 // Place returns where a record belongs that is remembered.
 func (m *Memory) Place(id string) Place {
-	r := m.records[id]
-	if r == nil {
-		return Place{}
+	if r := m.records[id]; r != nil {
+		return r.place
 	}
-	p := r.place
-	if into, ok := m.aliases[p.Issue]; ok {
-		p.Issue = into
-	}
-	return p
+	return Place{}
 }
 
 // Ref returns what a record with this ID says of its issue, nil where nothing is known of it.

@@ -34,6 +34,10 @@ func (m *Memory) ByKin(kin string) ([]*Issue, error) {
 // Put implements Tx.
 func (m *Memory) Put(i *Issue) error {
 	m.issues[i.ID], m.prints[i.Fingerprint] = i, i.ID
+	if into, ok := m.aliases[i.ID]; ok { // it was absorbed, and is back
+		delete(m.aliases, i.ID)
+		m.absorbed[into] = slices.DeleteFunc(m.absorbed[into], func(id string) bool { return id == i.ID })
+	}
 	kin := i.Kin()
 	if m.kinOf[i.ID] == kin {
 		return nil

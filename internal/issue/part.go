@@ -18,17 +18,18 @@ type part struct {
 	id string
 	// at is when it was, by record.When; seen is that too, but no later than it was observed, as
 	// the clock of a node can be ahead. Zero where no time is known.
-	at, seen                      time.Time
-	stall, open, weak, before     bool
-	ended                         time.Time
-	missed                        int64
-	missedAfter, missedUntil      time.Time
-	pod, node, image, imageID     string
-	revision, code                string
-	ran                           int64 // -1 for not known
-	created                       time.Time
-	workload, cause, category, as string
-	kind, subject                 string // of the incident
+	at, seen                  time.Time
+	stall, open, weak, before bool
+	ended                     time.Time
+	missed                    int64
+	missedAfter, missedUntil  time.Time
+	pod, node, image, imageID string
+	revision, code            string
+	ran                       int64 // -1 for not known
+	created                   time.Time
+	workload, category, as    string
+	fullPod                   string // with its namespace
+	kind, subject             string // of the incident
 }
 
 func partOf(r *record.Record, k *Key) part {
@@ -36,10 +37,13 @@ func partOf(r *record.Record, k *Key) part {
 		id: r.ID, at: utc(r.When()), stall: k.Kind == record.KindStall, weak: weak(r),
 		pod: cut(r.Pod, maxName), node: cut(r.Node, maxName), revision: cut(r.Revision, maxName),
 		created: utc(r.PodCreatedAt), ran: -1,
-		workload: label(k), cause: k.Cause, category: cut(string(r.Category), maxName), as: k.Cause,
+		workload: label(k), category: cut(string(r.Category), maxName), as: k.Cause,
 	}
 	if r.Diagnosis.Detail != "" {
 		p.as = cut(k.Cause+"/"+r.Diagnosis.Detail, maxName)
+	}
+	if r.Pod != "" {
+		p.fullPod = k.Namespace + "/" + p.pod
 	}
 	if p.seen = p.at; !r.ObservedAt.IsZero() && p.at.After(r.ObservedAt) {
 		p.seen = utc(r.ObservedAt)

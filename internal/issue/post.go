@@ -141,7 +141,8 @@ func (p *poster) target() (*Issue, error) {
 	}
 	id, err := idOf("WR-", p.fingerprint, func(id string) (bool, error) {
 		i, err := p.tx.ByID(id)
-		return i != nil, err
+		// One that was absorbed by its kin, and comes back, has the ID that it had.
+		return i != nil && (i.ID == id || i.Kin() != p.key.kin(p.next.Category)), err
 	})
 	p.isNew = true
 	return &Issue{ID: id, Fingerprint: p.fingerprint, Key: p.key, Category: p.next.Category, Status: Open}, err

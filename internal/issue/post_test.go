@@ -60,8 +60,9 @@ func TestWeak(t *testing.T) {
 		{"not, then known", []step{{"1", 0, fs(killed), none}, {"2", minute, fs(probe), none}}, []string{"liveness_probe: 2 (1)"}},
 		{"flips for long", []step{{"1", 0, fs(killed), none}, {"2", hour, fs(probe), none}, {"3", 2 * hour, fs(killed), none}, {"4", 3 * hour, fs(probe), none}, {"5", 4 * hour, fs(killed), none}},
 			[]string{"liveness_probe: 5 (2)"}},
-		{"two that are not known", []step{{"1", 0, fs(killed), none}, {"2", minute, fs(cause("status_unknown", record.Unknown)), none}}, []string{"sigkill_unattributed: 1 (0)", "status_unknown: 1 (0)"}},
-		{"and one that is", []step{{"1", 0, fs(killed), none}, {"2", minute, fs(cause("status_unknown", record.Unknown)), none}, {"3", hour, fs(probe), none}}, []string{"liveness_probe: 3 (1)"}},
+		{"two that are not known", []step{{"1", 0, fs(killed), none}, {"2", minute, fs(cause("unknown", record.Unknown)), none}}, []string{"sigkill_unattributed: 1 (0)", "unknown: 1 (0)"}},
+		{"and one that is", []step{{"1", 0, fs(killed), none}, {"2", minute, fs(cause("unknown", record.Unknown)), none}, {"3", hour, fs(probe), none}}, []string{"liveness_probe: 3 (1)"}},
+		{"a status that was lost is its own", []step{{"1", 0, fs(), none}, {"2", minute, fs(cause("status_unknown", record.Unknown)), none}, {"3", hour, fs(), none}}, []string{"oom_killed: 2 (2)", "status_unknown: 1 (1)"}},
 		{"another exit code", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed, exit(143)), none}}, []string{"liveness_probe: 1 (1)", "sigkill_unattributed: 1 (0)"}},
 		{"until the known one has that too", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed, exit(143)), none}, {"3", hour, fs(probe, exit(143)), none}}, []string{"liveness_probe: 3 (2)"}},
 		{"no exit code fits all", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed, noCode), none}}, []string{"liveness_probe: 2 (1)"}},
@@ -100,6 +101,43 @@ func TestWeak(t *testing.T) {
 				t.Errorf("issues (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestWeakStalls: what keeps a pod from going on is not explained by what else did so.
+func TestWeakStalls(t *testing.T) {
+	m := issue.NewMemory(0)
+	for _, r := range []record.Record{stall("1", t0, t0.Add(minute)), stall("2", t0.Add(hour), time.Time{}, cause("unknown", record.Unknown)), stall("3", t0.Add(2*hour), time.Time{})} {
+		if _, err := m.Post(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"image_not_found: 2 (2)", "unknown: 1 (1)"}, counts(m)); diff != "" {
+		t.Errorf("issues (-want +got):\n%s", diff)
+	}
+}
+
+// TestSameID: what is absorbed again and again has one ID, and is found by it.
+func TestSameID(t *testing.T) {
+	l := newLedger()
+	for n := range 30 {
+		r := stop(fmt.Sprint(n), t0.Add(time.Duration(n)*2*day), cause("sigkill_unattributed", record.Unknown))
+		first, err := l.post(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cause("oom_killed", record.Confirmed)(&r)
+		then, err := l.post(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := l.ByID(first.Issue)
+		if err != nil || i.ID != then.Issue || len(first.Issue) != len("WR-123456") {
+			t.Fatalf("%d: first in %s, then in %s: %v, %v", n, first.Issue, then.Issue, i, err)
+		}
+	}
+	if len(l.aliases) != 1 || len(l.issues) != 1 {
+		t.Errorf("aliases %v, %d issues", l.aliases, len(l.issues))
 	}
 }
 

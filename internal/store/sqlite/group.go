@@ -29,6 +29,7 @@ const (
 	releaseRecords   = `UPDATE records SET issue = NULL WHERE issue = ?`
 	moveAliases      = `UPDATE issue_aliases SET issue = ? WHERE issue = ?`
 	addAlias         = `INSERT INTO issue_aliases (alias, issue) VALUES (?, ?) ON CONFLICT DO UPDATE SET issue = excluded.issue`
+	dropAlias        = `DELETE FROM issue_aliases WHERE alias = ?`
 	firstOfIssue     = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND id <> ? ORDER BY at, id LIMIT 1`
 	lastOfIssue      = `SELECT id, at FROM records INDEXED BY records_issue WHERE issue = ? AND id <> ? ORDER BY at DESC, id DESC LIMIT 1`
 	placeRecord      = `UPDATE records SET issue = ?, incident = ? WHERE seq = ?`
@@ -46,7 +47,7 @@ const (
 func groupStatements() []string {
 	return []string{
 		findIssue, findPrint, findKin, findAlias, addIssue, changeIssue, identifyIssue, dropIssue, addIssueNode, dropIssueNode,
-		moveRecords, releaseRecords, moveAliases, addAlias, firstOfIssue, lastOfIssue, placeRecord,
+		moveRecords, releaseRecords, moveAliases, addAlias, dropAlias, firstOfIssue, lastOfIssue, placeRecord,
 		findIncident, findAround, addIncident, changeIncident, dropIncident, addIncidentNode, dropIncidentNode, firstOfIncident, lastOfIncident,
 	}
 }
@@ -277,6 +278,9 @@ func (g *group) add(held *heldIssue) error {
 		return err
 	}
 	if held.seq, err = done.LastInsertId(); err != nil {
+		return err
+	}
+	if _, err := g.exec(dropAlias, held.issue.ID); err != nil { // it was absorbed, and is back
 		return err
 	}
 	return g.writeNodes(held)
