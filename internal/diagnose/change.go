@@ -73,6 +73,23 @@ func bears(cause string) bearing {
 	return bearing{}
 }
 
+// BearingFirst returns the fields of a change with those first that bear on the cause of a
+// failure of a container.
+func BearingFirst(cause, container string, fields []record.FieldChange) []record.FieldChange {
+	b := bears(cause)
+	first := b.order(fields, container)
+	out := make([]record.FieldChange, 0, len(fields))
+	for _, i := range first {
+		out = append(out, fields[i])
+	}
+	for i := range fields {
+		if !slices.Contains(first, i) {
+			out = append(out, fields[i])
+		}
+	}
+	return out
+}
+
 // addChanges adds to the answer for a failure what of the changes before it bears on its cause, and
 // whether it began with a rollout.
 func addChanges(e *evidence.Evidence, a *answer) {

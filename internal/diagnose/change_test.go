@@ -124,6 +124,19 @@ func TestChangesBeforeStalls(t *testing.T) {
 	}
 }
 
+func TestBearingFirst(t *testing.T) {
+	fields := []record.FieldChange{field("containers[api].image", "1", "2"), field("containers[api].resources.limits.memory", "1", "2"), field("containers[proxy].resources.limits.memory", "1", "2"), field("volumes[a]", "", "x")}
+	for cause, want := range map[string][]int{"oom_killed": {1, 0, 2, 3}, "app_exit": {0, 3, 1, 2}, "liveness_probe": {0, 1, 2, 3}, "moon": {0, 1, 2, 3}} {
+		var ordered []record.FieldChange
+		for _, i := range want {
+			ordered = append(ordered, fields[i])
+		}
+		if diff := cmp.Diff(ordered, BearingFirst(cause, "api", fields)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", cause, diff)
+		}
+	}
+}
+
 // TestChangesDecideNothing holds that no change makes another cause of anything, nor one surer.
 func TestChangesDecideNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/whyrestart/whyrestart/internal/diagnose"
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -323,13 +324,14 @@ func (c *collector) scaledUp(ctx context.Context, of, rs metav1.Object) time.Tim
 	return at
 }
 
-// writer returns who wrote the template last before a rollout; empty where that is not certain.
+// writer returns who wrote the template just before a rollout; empty where that is not certain: of
+// each writer only the last write is known, which may have been to something else.
 func writer(writes []extract.Write, from, to time.Time) string {
 	if to.IsZero() {
 		return ""
 	}
 	for _, w := range writes {
-		if !w.Time.After(to.Add(2*time.Second)) && w.Time.After(from) {
+		if !w.Time.After(to.Add(2*time.Second)) && w.Time.After(from) && w.Time.After(to.Add(-time.Minute)) {
 			return w.By
 		}
 	}
@@ -372,7 +374,8 @@ func (ro *rollout) change(r *record.Record, p *passage) *record.Change {
 	ch := record.Change{Kind: record.ChangeRollout, Object: ro.object, Time: ro.at, From: ro.from, To: ro.to, By: ro.by}
 	switch {
 	case ro.from != "":
-		ch.Fields = extract.Foremost(ro.fields, r.Container, fieldsKept)
+		ch.Fields = diagnose.BearingFirst(r.Diagnosis.Cause, r.Container, extract.Foremost(ro.fields, r.Container, len(ro.fields)))
+		ch.Fields = ch.Fields[:min(len(ch.Fields), fieldsKept)]
 		ch.Text = fmt.Sprintf("Revision %s of %s %s%s", ro.to, ro.object, fieldsText(ch.Fields, len(ro.fields), r.Container), p.before(ro.at))
 	case ro.first && !ro.at.IsZero() && p.began.Sub(ro.at) <= lately:
 		ch.Text = fmt.Sprintf("%s was created with revision 1%s", ro.object, p.before(ro.at))
