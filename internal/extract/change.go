@@ -213,8 +213,10 @@ func (d *differ) containers(list string, before, after []corev1.Container) {
 }
 
 // containerOrder is the order in which the fields of a container are told.
-var containerOrder = []string{
-	"image", "command", "args", "env", "envFrom", "resources", "livenessProbe", "startupProbe", "readinessProbe", "lifecycle", "volumeMounts", "ports", "securityContext",
+func containerOrder() []string {
+	return []string{
+		"image", "command", "args", "env", "envFrom", "resources", "livenessProbe", "startupProbe", "readinessProbe", "lifecycle", "volumeMounts", "ports", "securityContext",
+	}
 }
 
 func (d *differ) container(path string, before, after *corev1.Container) {
@@ -222,7 +224,7 @@ func (d *differ) container(path string, before, after *corev1.Container) {
 		return
 	}
 	a, b := fieldsOf(before), fieldsOf(after)
-	for _, key := range inOrder(containerOrder, a, b) {
+	for _, key := range inOrder(containerOrder(), a, b) {
 		if reflect.DeepEqual(a[key], b[key]) {
 			continue
 		}

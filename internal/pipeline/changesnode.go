@@ -20,12 +20,16 @@ type ObservationReader interface {
 }
 
 // observedFields are the fields of a node that are followed, with what they are called in a sentence.
-var observedFields = []struct{ field, name string }{
-	{"status.nodeInfo.kubeletVersion", "kubelet"},
-	{"status.nodeInfo.containerRuntimeVersion", "container runtime"},
-	{"status.nodeInfo.kernelVersion", "kernel"},
-	{"status.nodeInfo.bootID", "boot"},
+func observedFields() [4]observedField {
+	return [...]observedField{
+		{"status.nodeInfo.kubeletVersion", "kubelet"},
+		{"status.nodeInfo.containerRuntimeVersion", "container runtime"},
+		{"status.nodeInfo.kernelVersion", "kernel"},
+		{bootField, "boot"},
+	}
 }
+
+type observedField struct{ field, name string }
 
 const bootField = "status.nodeInfo.bootID"
 
@@ -60,7 +64,7 @@ func (m *nodeMemory) saw(n *corev1.Node, at time.Time) []record.Observation {
 		if value == "" || len(seen) > 0 && (seen[len(seen)-1].Value == value || at.Before(seen[len(seen)-1].Time)) {
 			continue
 		}
-		o := record.Observation{Object: "Node " + n.Name, Field: observedFields[i].field, Value: value, Time: at.UTC()}
+		o := record.Observation{Object: "Node " + n.Name, Field: observedFields()[i].field, Value: value, Time: at.UTC()}
 		s.fields[i] = append(seen, o)[max(0, len(seen)+1-bootsKept):]
 		news = append(news, o)
 	}
@@ -100,10 +104,10 @@ func (m *nodeMemory) load(name string, found []record.Observation) {
 	if s == nil {
 		return
 	}
-	for i := range observedFields {
+	for i := range observedFields() {
 		var all []record.Observation
 		for _, o := range append(slices.Clone(found), s.fields[i]...) {
-			if o.Field != observedFields[i].field {
+			if o.Field != observedFields()[i].field {
 				continue
 			}
 			if n := len(all); n > 0 && (all[n-1].Value == o.Value || !o.Time.After(all[n-1].Time)) {
@@ -125,7 +129,7 @@ func (m *nodeMemory) changes(name string, from, to time.Time) ([]record.FieldCha
 	}
 	var out []record.FieldChange
 	var newest time.Time
-	for i := range observedFields {
+	for i := range observedFields() {
 		for k := 1; k < len(s.fields[i]); k++ {
 			was, is := s.fields[i][k-1], s.fields[i][k]
 			if is.Time.Before(from) || is.Time.After(to) || is.Time.Before(newest) {
@@ -166,7 +170,7 @@ func (c *collector) nodeChange(ctx context.Context, r *record.Record, p *passage
 	}
 	var parts []string
 	for _, f := range fields {
-		for _, o := range observedFields {
+		for _, o := range observedFields() {
 			switch {
 			case o.field != f.Field:
 			case f.Field == bootField:
