@@ -36,7 +36,7 @@ type evidenceReader interface {
 }
 
 // history reads what was recorded before of the container: in this pod and, unless the stop
-// was wanted, in all pods of the workload.
+// was wanted or the cluster's doing, in all pods of the workload.
 func (c *collector) history(ctx context.Context, f *Finding) {
 	r := &f.Record
 	if c.History == nil || r.Stop == nil {
@@ -51,7 +51,8 @@ func (c *collector) history(ctx context.Context, f *Finding) {
 		})
 	}
 	var w workloadPast
-	if err == nil && r.Category != record.Lifecycle && r.Workload != nil {
+	whole := r.Category == record.Failure || r.Category == record.Disruption && r.Diagnosis.Confidence != record.Confirmed
+	if err == nil && whole && r.Workload != nil {
 		w, err = c.workloadPast(ctx, r)
 		read = true
 	}
@@ -62,7 +63,7 @@ func (c *collector) history(ctx context.Context, f *Finding) {
 		return
 	}
 	h := historyOf(r, found)
-	if r.Category != record.Lifecycle {
+	if whole {
 		w.add(found)
 		h = w.history(r, h)
 	}

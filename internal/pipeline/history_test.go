@@ -133,6 +133,11 @@ func TestHistoryOfWorkload(t *testing.T) {
 	if got := historyFor(t, c, ended("new", 0, 15, 700, "api:2", "pod_deleted")); got != nil || h.asked["pod"] != 1 {
 		t.Errorf("a deletion of a new pod: %+v after %v", got, h.asked)
 	}
+	rebooted := ended("new", 0, 15, 700, "api:2", "runtime_restarted")
+	rebooted.Category, rebooted.Diagnosis.Confidence = record.Disruption, record.Confirmed
+	if got := historyFor(t, c, rebooted); got != nil || h.asked["workload"] != 0 {
+		t.Errorf("a reboot: %+v after %v", got, h.asked)
+	}
 	bare := ended("a", 2, 15, 700, "api:2", "app_exit")
 	bare.Workload = nil
 	if got := historyFor(t, c, bare); got == nil || len(got.Images) != 1 || got.OthersRanSeconds != nil {
