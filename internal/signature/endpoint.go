@@ -102,8 +102,7 @@ func endpointAt(s string, l lead) (endpoint, bool) {
 // userinfo returns how much of a token stands before the host: the user and the password.
 // False tells that it cannot be told what is what.
 func userinfo(token, scheme string) (int, bool) {
-	at := strings.LastIndexByte(token, '@')
-	if at < 0 {
+	if !strings.Contains(token, "@") {
 		return 0, true
 	}
 	authority := token
