@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -38,6 +39,22 @@ func TestClusterWorkload(t *testing.T) {
 		o, err = c.Workload(t.Context(), "shop", record.Workload{Kind: kind, Name: "gone"})
 		if o != nil || !apierrors.IsNotFound(err) {
 			t.Errorf("%s that is gone: got %v, %v", kind, o, err)
+		}
+	}
+}
+
+// Who asks tells a refusal from an absence, and so does not take the one for the other.
+func TestClusterWorkloadForbidden(t *testing.T) {
+	server := newObjectServer(t)
+	server.before = func(w http.ResponseWriter, r *http.Request) bool {
+		server.status(w, r, forbidden("get"))
+		return true
+	}
+	c := newCluster(t, server.config())
+	for range 2 { // the second one is answered from the cache
+		_, err := c.Workload(t.Context(), "shop", record.Workload{Kind: "Deployment", Name: "web"})
+		if !apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+			t.Errorf("got %v", err)
 		}
 	}
 }
