@@ -148,6 +148,20 @@ func (p *program) say(command string, args ...string) string {
 	return string(out)
 }
 
+// peak returns the most memory that whyrestart has had, as the kernel tells it.
+func (p *program) peak() string {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
 // write writes the report where the environment asks for one.
 func (k *soak) write(doc issue.Document, counts map[record.Category]int) {
 	k.t.Helper()
@@ -165,6 +179,9 @@ func (k *soak) write(doc issue.Document, counts map[record.Category]int) {
 	slices.Sort(kinds)
 	fmt.Fprintf(&b, "| changes | %d, seed %d: %s |\n", changes, k.seed, strings.Join(kinds, ", "))
 	fmt.Fprintf(&b, "| stops and stalls recorded | %d failures, %d disruptions, %d lifecycle |\n", counts[record.Failure], counts[record.Disruption], counts[record.Lifecycle])
+	if peak := k.program.peak(); peak != "" {
+		fmt.Fprintf(&b, "| memory of whyrestart at its peak | %s |\n", peak)
+	}
 	fmt.Fprintf(&b, "| failures planted | %d |\n| failure issues | %d |\n\n", len(k.planted), len(doc.Issues))
 	fmt.Fprintf(&b, "| planted in | container | what was done | after | issue | cause | records |\n|---|---|---|---|---|---|---|\n")
 	for _, p := range k.planted {
