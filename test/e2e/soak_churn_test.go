@@ -178,7 +178,7 @@ func (k *soak) drain(node string) string {
 	})
 	for _, p := range pods {
 		e := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: p.Namespace}}
-		if err := k.kube.PolicyV1().Evictions(p.Namespace).Evict(k.ctx, e); err != nil && !apierrors.IsNotFound(err) {
+		if err := k.kube.PolicyV1().Evictions(p.Namespace).Evict(k.ctx, e); err != nil && !apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 			k.t.Errorf("evict %s/%s: %v", p.Namespace, p.Name, err)
 		}
 	}
