@@ -315,7 +315,7 @@ func (k *soak) calm() {
 	k.until(stallPatience, "every planted failure is told", func() (bool, string) {
 		var silent []string
 		for _, p := range k.planted {
-			if !k.isTold(p) {
+			if !p.at.IsZero() && !k.isTold(p) {
 				silent = append(silent, p.String())
 			}
 		}
