@@ -340,7 +340,7 @@ func (i *Issue) tell(r *record.Record, p *part, joining bool) bool {
 	}
 	// A record whose own cause is not known well says nothing about an issue whose cause is.
 	only := !p.weak && i.Known == 1
-	if joining || p.weak && i.Known > 0 || i.Best != "" && i.Best != p.id && p.at.Before(i.BestAt) && !only {
+	if joining || p.weak && i.Known > 0 || i.Best != "" && i.Best != p.id && !only && i.knowsMore(r, p) {
 		return told
 	}
 	if i.Best != p.id || i.BestAt != p.at {
@@ -353,6 +353,17 @@ func (i *Issue) tell(r *record.Record, p *part, joining bool) bool {
 		told = true
 	}
 	return told
+}
+
+// knowsMore tells that what the issue says by another record is surer than what r says, or as
+// sure and newer. What is not confirmed comes after what is where the kubelet's events are
+// dropped, as those of a pod that goes on and on are: it is then likely, as it was before.
+func (i *Issue) knowsMore(r *record.Record, p *part) bool {
+	was, is := i.Confidence == record.Confirmed, r.Diagnosis.Confidence == record.Confirmed
+	if was != is {
+		return was
+	}
+	return p.at.Before(i.BestAt)
 }
 
 func changesOf(r *record.Record) []record.Change {

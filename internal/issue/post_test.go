@@ -288,7 +288,8 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestNewestTells: an issue says what its newest record says, of those whose cause is known.
+// TestNewestTells: an issue says what its newest record says, of those whose cause is known, and
+// where it is confirmed of one, of those of which it is.
 func TestNewestTells(t *testing.T) {
 	says := func(s string) func(*record.Record) {
 		return func(r *record.Record) { r.Diagnosis.Summary = s }
@@ -305,6 +306,8 @@ func TestNewestTells(t *testing.T) {
 		{stop("5", t0.Add(2*hour), cause("sigkill_unattributed", record.Unknown), says("unknown")), "newer"},
 		{stop("3", t0.Add(hour), says("refined")), "refined"},
 		{stop("2", t0.Add(-minute), says("refined too late")), "refined"},
+		{stop("6", t0.Add(3*hour), cause("oom_killed", record.Likely), says("supposed")), "refined"},
+		{stop("7", t0.Add(4*hour), says("confirmed again")), "confirmed again"},
 	} {
 		if i := keep(t, m, s.r); i.Summary != s.want {
 			t.Errorf("step %d: %q, want %q", n, i.Summary, s.want)
