@@ -281,7 +281,9 @@ type SeenIncident struct {
 	Incident issue.Incident
 	Members  []issue.Issue
 	// Records are some of its stops, the newest first.
-	Records  []record.Record
+	Records []record.Record
+	// Facts are what is known of the nodes that the stops were on.
+	Facts    []record.Evidence
 	Coverage record.Coverage
 }
 
@@ -321,6 +323,15 @@ func StoredIncident(ctx context.Context, r store.Reader, id string, now time.Tim
 	if out.Records, _, err = r.List(ctx, store.Query{Incident: in.ID, Limit: evidenceOf}); err != nil {
 		return out, err
 	}
+	out.Facts = nodeFacts(out.Records)
+	if in.Kind == issue.OnNode {
+		object := "Node " + in.Subject
+		seen, err := r.Observations(ctx, in.Cluster, object, in.First.Add(-beforeIncident))
+		if err != nil {
+			return out, err
+		}
+		out.Facts = append(out.Facts, changed(object, seen, in.Last)...)
+	}
 	out.Coverage, err = StoreCoverage(ctx, r, in.Cluster, out.Records, in.First)
 	return out, err
 }
@@ -348,6 +359,7 @@ func GroupedIncident(found []pipeline.Finding, coverage record.Coverage, id stri
 		}
 	}
 	slices.SortStableFunc(out.Records, func(a, b record.Record) int { return b.When().Compare(a.When()) })
+	out.Facts = nodeFacts(out.Records)
 	return out, nil
 }
 
@@ -364,8 +376,25 @@ func comparing(now time.Time) func(a, b issue.Issue) int {
 	return func(a, b issue.Issue) int { return compare(&a, &b) }
 }
 
-// NodeFacts are what the evidence of an incident's stops says of nodes, each fact once.
-func NodeFacts(records []record.Record) []record.Evidence {
+// beforeIncident is how long before an incident what changed of its node is of interest.
+const beforeIncident = time.Hour
+
+// changed returns what was seen to change of a node until a time, with what it was before.
+func changed(object string, seen []record.Observation, until time.Time) []record.Evidence {
+	was := make(map[string]string)
+	var out []record.Evidence
+	for _, o := range seen {
+		old, known := was[o.Field]
+		was[o.Field] = o.Value
+		if known && old != o.Value && !o.Time.After(until.Add(beforeIncident)) {
+			out = append(out, record.Evidence{Source: "node", Object: object, Field: o.Field, Value: o.Value + " (was " + old + ")", Time: o.Time})
+		}
+	}
+	return out
+}
+
+// nodeFacts are what the evidence of an incident's stops says of nodes, each fact once.
+func nodeFacts(records []record.Record) []record.Evidence {
 	type fact struct{ object, field, value string }
 	seen := make(map[fact]bool)
 	var out []record.Evidence

@@ -218,7 +218,7 @@ func TestWatchShowsStalls(t *testing.T) {
 	rows := &rowsUntil{want: "unschedulable", cancel: cancel}
 	var errs bytes.Buffer
 	code := Main(ctx, []string{"whyrestart", "watch", "-A", "--server", server.URL}, Streams{In: strings.NewReader(""), Out: rows, Err: &errs})
-	if want := regexp.MustCompile(`s-pendcpu +pod/big +big +unschedulable +confirmed +failure +\S+\+ +insufficient_cpu: `); code != exitDone || !want.MatchString(rows.text.String()) {
+	if want := regexp.MustCompile(`s-pendcpu +pod/big +big +unschedulable +confirmed +failure +\S+\+ +insufficient_cpu: .*, NEW WR-[0-9A-F]{6}\n`); code != exitDone || !want.MatchString(rows.text.String()) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, rows.text.String(), errs.String())
 	}
 }

@@ -70,6 +70,12 @@ func makeFleet(ts *testscript.TestScript, path string) {
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, sqlite.Options{Path: path})
 	ts.Check(err)
-	ts.Check(db.Append(ctx, store.Batch{Records: fleet(time.Now().Truncate(time.Second))}))
+	now := time.Now().Truncate(time.Second)
+	observed := func(value string, ago time.Duration) record.Observation {
+		return record.Observation{Object: "Node node-17", Field: "status.nodeInfo.kubeletVersion", Value: value, Time: now.Add(-ago)}
+	}
+	ts.Check(db.Append(ctx, store.Batch{
+		Records: fleet(now), Observed: []record.Observation{observed("v1.35.3", 100*time.Hour), observed("v1.36.1", 8*time.Minute)},
+	}))
 	ts.Check(db.Close())
 }
