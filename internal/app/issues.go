@@ -283,7 +283,9 @@ type SeenIncident struct {
 	// Records are some of its stops, the newest first.
 	Records []record.Record
 	// Facts are what is known of the nodes that the stops were on.
-	Facts    []record.Evidence
+	Facts []record.Evidence
+	// Changes are what was seen to change of the incident's node around it, the newest first.
+	Changes  []record.Change
 	Coverage record.Coverage
 }
 
@@ -330,7 +332,7 @@ func StoredIncident(ctx context.Context, r store.Reader, id string, now time.Tim
 		if err != nil {
 			return out, err
 		}
-		out.Facts = append(out.Facts, changed(object, seen, in.Last)...)
+		out.Changes = changed(object, seen, in.Last.Add(afterIncident))
 	}
 	out.Coverage, err = StoreCoverage(ctx, r, in.Cluster, out.Records, in.First)
 	return out, err
@@ -376,20 +378,28 @@ func comparing(now time.Time) func(a, b issue.Issue) int {
 	return func(a, b issue.Issue) int { return compare(&a, &b) }
 }
 
-// beforeIncident is how long before an incident what changed of its node is of interest.
-const beforeIncident = time.Hour
+// What changed of a node is of interest from beforeIncident on, and for as long after as it
+// may take until it is seen.
+const (
+	beforeIncident = time.Hour
+	afterIncident  = 10 * time.Minute
+)
 
-// changed returns what was seen to change of a node until a time, with what it was before.
-func changed(object string, seen []record.Observation, until time.Time) []record.Evidence {
+// changed returns what was seen to change of an object until a time.
+func changed(object string, seen []record.Observation, until time.Time) []record.Change {
 	was := make(map[string]string)
-	var out []record.Evidence
+	var out []record.Change
 	for _, o := range seen {
 		old, known := was[o.Field]
 		was[o.Field] = o.Value
-		if known && old != o.Value && !o.Time.After(until.Add(beforeIncident)) {
-			out = append(out, record.Evidence{Source: "node", Object: object, Field: o.Field, Value: o.Value + " (was " + old + ")", Time: o.Time})
+		if known && old != o.Value && !o.Time.After(until) {
+			out = append(out, record.Change{
+				Kind: record.ChangeNode, Object: object, Time: o.Time, Text: object + " changed",
+				Fields: []record.FieldChange{{Field: o.Field, Old: old, New: o.Value}},
+			})
 		}
 	}
+	slices.Reverse(out) // the newest first
 	return out
 }
 

@@ -181,7 +181,7 @@ func (o *explainOptions) printIncident(e *environment, seen app.SeenIncident) er
 		return err
 	}
 	if err := printer.ExplainIncident(e.Out, printer.IncidentExplanation{
-		Incident: seen.Incident, Members: seen.Members, Facts: seen.Facts,
+		Incident: seen.Incident, Members: seen.Members, Facts: seen.Facts, Changes: seen.Changes,
 	}, look); err != nil {
 		return err
 	}

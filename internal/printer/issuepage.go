@@ -316,8 +316,10 @@ type IncidentExplanation struct {
 	Incident issue.Incident
 	// Members are its issues with their states, as far as they are kept.
 	Members []issue.Issue
-	// Facts are quoted of the node, or of whatever the stops have in common.
-	Facts []record.Evidence
+	// Facts are quoted of the node, or of whatever the stops have in common; Changes are what was
+	// changed of it around that time.
+	Facts   []record.Evidence
+	Changes []record.Change
 }
 
 // counted is how many values there are, with what they are.
@@ -377,6 +379,7 @@ func ExplainIncident(w io.Writer, x IncidentExplanation, o ExplainOptions) error
 		facts = append(facts, p.stamped(p.quote(e), stamp)...)
 	}
 	p.section("EVIDENCE", facts)
+	p.section("CHANGE", p.changes(x.Changes, in.First))
 	p.section("ISSUES", p.members(x))
 	_, err := io.WriteString(w, p.b.String())
 	return err

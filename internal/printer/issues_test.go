@@ -170,7 +170,7 @@ func TestExplainIssue(t *testing.T) {
 		{Source: "node", Object: "Node node-17", Field: "status.nodeInfo.bootID", Value: "7b1f", Time: at(9 * time.Minute)},
 		{Source: "event", Object: "Node node-17", Field: "Rebooted", Value: "Node node-17 has been rebooted, boot id: 7b1f", Time: at(9 * time.Minute)},
 	}
-	add("incident", explainIncident(t, printer.IncidentExplanation{Incident: incidents()[0], Members: is[:2], Facts: facts}, printer.ExplainOptions{}))
+	add("incident", explainIncident(t, printer.IncidentExplanation{Incident: incidents()[0], Members: is[:2], Facts: facts, Changes: is[0].Changes[1:]}, printer.ExplainOptions{}))
 	add("dependency", explainIncident(t, printer.IncidentExplanation{Incident: incidents()[1]}, printer.ExplainOptions{}))
 	x := oom()
 	x.Record.Issue = &record.IssueRef{ID: "WR-4F2A1C", State: "escalating", Count: 214, Pods: 9, Incident: "WI-91C03B"}
