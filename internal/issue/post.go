@@ -15,10 +15,11 @@ import (
 const near = 24 * time.Hour
 
 const (
-	// maxKin is how many issues of its kin a container may have before all others are one, whose
-	// signature is others.
-	maxKin = 50
-	others = "*"
+	// A container that has maxKin issues of its kin from one day, or maxKinEver in all, has one more
+	// for everything else, whose signature is others.
+	maxKin     = 50
+	maxKinEver = 300
+	others     = "*"
 
 	maxChanges = 10
 	maxFields  = 40 // of all changes together
@@ -156,8 +157,17 @@ func (p *poster) others() (*Issue, error) {
 	}
 	if p.from == nil || p.from.Signature != others { // else it stays there
 		kin, err := p.tx.ByKin(p.key.kin(p.next.Category))
-		if err != nil || len(kin) < maxKin {
+		if err != nil {
 			return nil, err
+		}
+		lately := 0
+		for _, i := range kin {
+			if i.near(p.part.at) {
+				lately++
+			}
+		}
+		if lately < maxKin && len(kin) < maxKinEver {
+			return nil, nil //nolint:nilnil // As above.
 		}
 	}
 	p.key.ExitCode, p.key.Signature = nil, others

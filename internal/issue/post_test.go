@@ -190,6 +190,21 @@ func TestSayings(t *testing.T) {
 	}
 }
 
+// TestSayingsOfYears: what a container said long ago does not hide what it says now, until that is
+// too much to look through.
+func TestSayingsOfYears(t *testing.T) {
+	m := issue.NewMemory(0)
+	for n := range 320 {
+		if _, err := m.Post(stop(fmt.Sprint(n), t0.Add(time.Duration(n)*2*day), exit(1), said("panic", fmt.Sprint("key", n)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := m.Issues(t0)
+	if len(all) != 301 {
+		t.Errorf("%d issues", len(all))
+	}
+}
+
 // TestIDs: an ID is as long as it takes to be the only one.
 func TestIDs(t *testing.T) {
 	l := newLedger()

@@ -156,3 +156,48 @@ func TestCountsAreExact(t *testing.T) {
 		}
 	})
 }
+
+// TestOneLoopIsOneIssue: a container that is killed again and again for one reason is one issue,
+// whatever of it can be read, and in whatever order that comes.
+func TestOneLoopIsOneIssue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := newLedger()
+		weak := []func(*record.Record){
+			cause("sigkill_unattributed", record.Unknown), cause("unknown", record.Unknown),
+			func(r *record.Record) { cause("unknown", record.Unknown)(r); noCode(r) },
+		}
+		probe := cause("liveness_probe", record.Confirmed)
+		post := func(n int, f func(*record.Record)) issue.Place {
+			place, err := l.post(stop(fmt.Sprint(n), t0.Add(time.Duration(n)*6*minute), f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return place
+		}
+		known := false
+		n := rapid.IntRange(2, 30).Draw(t, "stops")
+		places := make(map[int]issue.Place)
+		for i := range n {
+			places[i] = post(i, rapid.SampledFrom(weak).Draw(t, "first"))
+			if rapid.Bool().Draw(t, "event") || i == n-1 && !known {
+				late := i
+				if rapid.Bool().Draw(t, "late") {
+					late = rapid.IntRange(0, i).Draw(t, "which")
+				}
+				places[late] = post(late, probe)
+				known = true
+			}
+			if !known {
+				continue
+			}
+			if all := l.all(); len(all) != 1 || all[0].Cause != "liveness_probe" || all[0].Count != int64(i+1) {
+				t.Fatalf("after stop %d: %s", i, l.dump())
+			}
+		}
+		for i, p := range places {
+			if now, err := l.ByID(p.Issue); err != nil || now == nil {
+				t.Fatalf("stop %d was in %s, which is gone: %v", i, p.Issue, err)
+			}
+		}
+	})
+}
