@@ -225,3 +225,34 @@ func TestEdits(t *testing.T) {
 		t.Errorf("resources that are as in the template differ: %+v", got)
 	}
 }
+
+// FuzzWrites reads managed fields as anybody may have written them.
+func FuzzWrites(f *testing.F) {
+	f.Add("kubectl-set", "", `{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:image":{}}},"f:template":{}},"f:data":{}}`)
+	f.Add("x", "resize", `{"f:spec":{"f:initContainers":{"k:{\"name\":\"\"}":{"f:resources":1},"k:[]":null}}}`)
+	f.Add("", "status", `{"f:spec":[],"f:data":null}`)
+	f.Fuzz(func(t *testing.T, manager, subresource, fields string) {
+		m := metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(observed), ManagedFields: []metav1.ManagedFieldsEntry{
+			managed(manager, subresource, observed.Add(time.Hour), fields), {Manager: manager}, managed(manager, subresource, observed, fields),
+		}}
+		pod := &corev1.Pod{ObjectMeta: *m.DeepCopy()}
+		edits := extract.Edits(pod)
+		for _, e := range edits {
+			if e.Container == "" || e.Field != "image" && e.Field != "resources" || !e.Time.After(observed) {
+				t.Errorf("edit %+v", e)
+			}
+		}
+		for _, o := range []metav1.Object{pod, &appsv1.Deployment{ObjectMeta: *m.DeepCopy()}, &metav1.PartialObjectMetadata{ObjectMeta: *m.DeepCopy()}} {
+			before := extract.Writes(o)
+			extract.KeepWrites(o)
+			once := extract.Writes(o)
+			extract.KeepWrites(o)
+			if diff := cmp.Diff(once, extract.Writes(o)); diff != "" || len(once) > len(before) {
+				t.Errorf("%T: kept once and twice:\n%s", o, diff)
+			}
+		}
+		if diff := cmp.Diff(edits, extract.Edits(pod)); diff != "" {
+			t.Errorf("edits after what is not needed was left out:\n%s", diff)
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/redact"
 	"github.com/whyrestart/whyrestart/internal/store"
@@ -425,5 +426,71 @@ func TestStormIsReadOnce(t *testing.T) {
 	want := map[string]int{"controllers": 1, "revisions": 1, "config maps": 1, "history": 1}
 	if d := cmp.Diff(want, s.asked); d != "" {
 		t.Errorf("asked (-want +got):\n%s", d)
+	}
+}
+
+// A revision that is rolled out again has another one before it: what was read for its older pods does not
+// hold for the new ones.
+func TestRolledOutAgainIsReadAgain(t *testing.T) {
+	old, is := replicaSet("old", "41", -9000, template("web:1", "")), replicaSet("new", "42", -600, template("web:2", ""))
+	s := &shop{owner: web, sets: []*appsv1.ReplicaSet{is, old, replicaSet("ancient", "40", -9999, template("web:0", ""))}}
+	c := watching(s, &recorded{}, 60*24*30)
+	now := minute(-60)
+	c.now = func() time.Time { return now }
+	before := oomed("u", "old", -8000)
+	endedAt(before, -60)
+	f := stopOf(t, c, before)
+	if d := cmp.Diff([]string{"Revision 41 of Deployment ns/web changed image from web:0 to web:1, 6 days before the first stop."}, texts(f.Record.Changes)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	old.Annotations = map[string]string{annotationRevision: "43", annotationRevisionHistory: "41"}
+	now = minute(1)
+	f = stopOf(t, c, oomed("v", "old", -3))
+	if d := cmp.Diff([]string{"Revision 43 of Deployment ns/web changed image from web:2 to web:1."}, texts(f.Record.Changes)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if s.asked["revisions"] != 2 {
+		t.Errorf("read %d times", s.asked["revisions"])
+	}
+}
+
+// endedAt moves the end of a pod's container.
+func endedAt(p *corev1.Pod, n int) {
+	end := p.Status.ContainerStatuses[0].State.Terminated
+	end.StartedAt, end.FinishedAt = metav1.NewTime(minute(n-2)), metav1.NewTime(minute(n))
+}
+
+// Pods that cannot be created have no pod that names their revision: their controller does.
+func TestRolloutOfPodsThatCannotBeCreated(t *testing.T) {
+	s := &shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90, template("web:1", "")), replicaSet("new", "42", -6, template("web:1", "64Gi"))}}
+	for _, tt := range []struct {
+		kind, name string
+		want       []string
+	}{
+		{"ReplicaSet", "web-new", []string{"Revision 42 of Deployment ns/web changed limits.memory of container app to 64Gi, 6 minutes before the first stall."}},
+		{"Job", "web-new", nil},
+	} {
+		f := &Finding{
+			Record: record.Record{Kind: record.KindStall, Namespace: "ns", Category: record.Failure, Workload: &record.Workload{Kind: "Deployment", Name: "web"},
+				Stall: &record.Stall{Begin: failedAt}, Diagnosis: record.Diagnosis{Cause: "pod_not_created"}},
+			Evidence: evidence.Evidence{Pod: evidence.Pod{Namespace: "ns", UID: "uid-" + tt.name, Owner: &record.Workload{Kind: tt.kind, Name: tt.name}}, Stall: &evidence.Stall{Class: evidence.NotCreated, Begin: failedAt}},
+		}
+		watching(s, &recorded{}, 600).changed(t.Context(), f)
+		if d := cmp.Diff(tt.want, texts(f.Record.Changes)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.kind, d)
+		}
+	}
+}
+
+func TestTableForgetsTheOldest(t *testing.T) {
+	var tb table[int, string]
+	for i := range remembers + 5 {
+		tb.put(i, fmt.Sprint(i))
+		tb.put(i, "again")
+	}
+	_, first := tb.get(4)
+	last, ok := tb.get(5)
+	if first || !ok || last != "again" || len(tb.of) != remembers || len(tb.order) != remembers {
+		t.Errorf("%v, %v, %q, %d, %d", first, ok, last, len(tb.of), len(tb.order))
 	}
 }

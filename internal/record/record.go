@@ -186,7 +186,7 @@ type Diagnosis struct {
 
 // Evidence quotes one fact of the API.
 type Evidence struct {
-	// Source is the kind of reading: pod-status, pod-spec, event, node, log, owner, history.
+	// Source is the kind of reading: pod-status, pod-spec, event, node, log, owner, history, config-map.
 	Source string `json:"source"`
 	// Object is the object's kind and namespaced name, as "Pod shop/checkout-1".
 	Object string    `json:"object,omitempty"`
