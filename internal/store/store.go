@@ -148,10 +148,12 @@ type Scope struct {
 
 // Retention bounds the history. Zero values mean no bound.
 type Retention struct {
-	// Before removes records whose time (see When) is before this, and gaps that ended before it.
+	// Before removes records whose time (see When) is before this, all but stalls that last, and gaps
+	// that ended before it. Their issues go on counting them. What was seen last before it as a whole
+	// goes too: incidents, and issues that nobody muted or archived.
 	Before time.Time
-	// PerIssue removes the oldest records of each issue until it has at most this many. Its
-	// counts stay.
+	// PerIssue removes the oldest records of each issue, all but stalls that last, until it has at
+	// most this many.
 	PerIssue int
 	// MaxBytes removes the oldest records until Stats.Bytes is at most this large, or none are left.
 	MaxBytes int64

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/issue"
+	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 // An issue or incident is stored as its JSON without tallies and hours, behind the length
@@ -60,6 +62,25 @@ func (c *codec) issue(packed []byte) (issue.Issue, error) {
 		return issue.Issue{}, fmt.Errorf("read a stored issue: %w", err)
 	}
 	return i, nil
+}
+
+// ref returns what a record says of its issue at a time. It reads no more than that needs: a
+// state follows from what is in the JSON alone.
+func (c *codec) ref(packed []byte, now time.Time) (record.IssueRef, error) {
+	var i issue.Issue
+	r, err := c.unpackGroup(packed, &i)
+	ref := record.IssueRef{ID: i.ID, State: string(i.At(now)), Count: i.Count}
+	if err == nil && r.uvarint() > 0 {
+		n := r.uvarint() // of the first tally
+		ref.Pods, ref.MorePods = r.count(n>>1, 4), n&1 == 1
+	}
+	if err == nil {
+		err = r.err
+	}
+	if err != nil {
+		return record.IssueRef{}, fmt.Errorf("read a stored issue: %w", err)
+	}
+	return ref, nil
 }
 
 func (c *codec) incident(packed []byte) (issue.Incident, error) {

@@ -190,18 +190,13 @@ func (s *Store) refer(ctx context.Context, db querier, records []record.Record, 
 	refs := make(map[string]record.IssueRef)
 	now := s.now()
 	err = each(ctx, db, "SELECT doc FROM issues WHERE id IN ", places, func(p place) any { return text(p.issue) }, func(scan func(...any) error) error {
-		var doc []byte
+		var doc sql.RawBytes
 		if err := scan(&doc); err != nil {
 			return err
 		}
-		i, err := s.codec.issue(doc)
-		if err != nil {
-			return err
-		}
-		ref := record.IssueRef{ID: i.ID, Count: i.Count, Pods: len(i.Pods.Values), MorePods: i.Pods.More}
-		ref.State = string(i.At(now))
-		refs[i.ID] = ref
-		return nil
+		ref, err := s.codec.ref(doc, now)
+		refs[ref.ID] = ref
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read the issues of records: %w", err)

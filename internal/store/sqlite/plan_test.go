@@ -191,6 +191,28 @@ func TestIssuePlans(t *testing.T) {
 	}
 }
 
+// Of objects that nobody has seen for long, only so many are remembered.
+func TestPruneUnseen(t *testing.T) {
+	s := newTest(t)
+	see := func(node string, hours int) record.Observation {
+		return record.Observation{Object: "Node " + node, Field: "kernel", Value: "6.1", Time: storetest.Epoch().Add(time.Duration(hours) * time.Hour)}
+	}
+	batch := store.Batch{Cluster: "prod", Observed: []record.Observation{see("a", 0), see("b", 1), see("c", 2), see("d", 3), see("new", 60), see("a", 50)}}
+	if err := s.Append(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	p := pruner{db: s.writer, observations: 3}
+	if err := p.prune(t.Context(), store.Retention{Before: storetest.Epoch().Add(30 * time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	for node, want := range map[string]int{"a": 1, "b": 0, "c": 0, "d": 1, "new": 1} {
+		got, err := s.Observations(t.Context(), "prod", "Node "+node, time.Time{})
+		if err != nil || len(got) != want {
+			t.Errorf("of node %s there is %v, error %v", node, got, err)
+		}
+	}
+}
+
 // What is left of a big history after pruning by size lies in a small file.
 func TestPruneShrinksTheFile(t *testing.T) {
 	s := newTest(t)

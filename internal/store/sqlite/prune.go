@@ -22,7 +22,7 @@ func (s *Store) Prune(ctx context.Context, r store.Retention) (int, error) {
 	if s.writer == nil {
 		return 0, fmt.Errorf("%s: %w", attempt, errReadOnly)
 	}
-	p := pruner{db: s.writer}
+	p := pruner{db: s.writer, observations: maxObservations}
 	err := p.prune(ctx, r)
 	return p.removed, writeError(attempt, err)
 }
@@ -30,6 +30,8 @@ func (s *Store) Prune(ctx context.Context, r store.Retention) (int, error) {
 type pruner struct {
 	db      *writer
 	removed int
+	// observations is how many of them are kept whatever their age.
+	observations int
 }
 
 func (p *pruner) prune(ctx context.Context, r store.Retention) error {
@@ -69,7 +71,10 @@ func (p *pruner) byAge(ctx context.Context, before int64) error {
 	}
 	return p.db.transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, dropObservations, sql.Named("before", before)); err != nil {
-			return err
+			return fmt.Errorf("remove what was observed before: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, dropUnseen, sql.Named("before", before), sql.Named("most", p.observations)); err != nil {
+			return fmt.Errorf("remove what was not observed for long: %w", err)
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM gaps WHERE to_at <> 0 AND to_at < ?", before)
 		return err
@@ -194,13 +199,16 @@ const (
 			ORDER BY at, seq LIMIT ?)`
 	dropIncidents = `
 		DELETE FROM incidents WHERE seq IN (SELECT seq FROM incidents INDEXED BY incidents_time WHERE at < ? ORDER BY at, seq LIMIT ?)`
-	// What was seen to be so at the bound stays, unless it was not seen for as long.
+	// Of what is older than the bound, what was so then stays.
 	dropObservations = `
-		DELETE FROM observations AS o WHERE at < @before AND (
-			EXISTS (SELECT 1 FROM observations n
-				WHERE n.cluster = o.cluster AND n.object = o.object AND n.field = o.field AND n.at > o.at AND n.at <= @before)
-			OR seen_at < @before AND NOT EXISTS (SELECT 1 FROM observations n
-				WHERE n.cluster = o.cluster AND n.object = o.object AND n.field = o.field AND n.at > o.at))`
+		DELETE FROM observations AS o WHERE at < @before AND EXISTS (SELECT 1 FROM observations n
+			WHERE n.cluster = o.cluster AND n.object = o.object AND n.field = o.field AND n.at > o.at AND n.at <= @before)`
+	// Objects come and go, and nobody tells: beyond maxObservations, what was not seen for long goes.
+	dropUnseen = `
+		DELETE FROM observations WHERE (cluster, object, field, at) IN (
+			SELECT cluster, object, field, at FROM observations WHERE seen_at < @before ORDER BY seen_at
+			LIMIT max(0, (SELECT count(*) FROM observations) - @most))`
+	maxObservations = 50_000
 )
 
 // groups removes issues and incidents that were last seen before a time and have no records.
