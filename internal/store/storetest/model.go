@@ -296,7 +296,7 @@ func compareIssues(t *rapid.T, g *fixture, m *memory) int {
 		members, incident = append(members, r.Issue.ID), append(incident, r.Issue.Incident)
 		want[i.ID] = want[i.ID].and(r)
 		equal(t, "what a record says of its issue", record.IssueRef{
-			ID: i.ID, State: string(i.At(g.now())), Count: i.Count, Pods: len(i.Pods.Values), Incident: r.Issue.Incident,
+			ID: i.ID, State: string(i.At(g.now())), Count: i.Count, Pods: len(i.Pods.Values), MorePods: i.Pods.More, Incident: r.Issue.Incident,
 		}, *r.Issue)
 		// A record whose cause is known is where its fingerprint says; one where it is not can have joined another.
 		own := issue.KeyOf(r)
