@@ -195,7 +195,7 @@ func model(t *testing.T, f *fixture) {
 					return
 				}
 				status := rapid.SampledFrom([]issue.Status{issue.Open, issue.StatusMuted, issue.StatusArchived, issue.StatusResolved})
-				id, action := rapid.SampledFrom(all).Draw(rt, "issue").ID, issue.Action{Status: status.Draw(rt, "status"), At: Epoch().Add(2 * time.Second)}
+				id, action := rapid.SampledFrom(all).Draw(rt, "issue").ID, issue.Action{Status: status.Draw(rt, "status"), At: Epoch().Add(2 * time.Second), By: "kim"}
 				g.amend(rt, id, action)
 				if m.groups != nil {
 					if _, err := m.groups.Amend(id, action); err != nil {
