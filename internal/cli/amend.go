@@ -11,9 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whyrestart/whyrestart/internal/app"
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 // amendOptions are those of the commands by which a person decides about issues.
@@ -122,6 +124,40 @@ func runAmend(ctx context.Context, e *environment, o *amendOptions, a amendment,
 		return nil
 	}
 	return o.output.issues(e, doc)
+}
+
+// storedIssues opens a history and looks up the issues that arguments name, all of them or
+// none. The caller closes the store.
+func storedIssues(ctx context.Context, path string, args []string) (db *sqlite.Store, found []issue.Issue, err error) {
+	// What is not there is not made, and what cannot be written is said before anything is done.
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open store %s to write: %w", path, errors.Unwrap(err))
+	}
+	f.Close()
+	if db, err = sqlite.Open(ctx, sqlite.Options{Path: path}); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	for _, arg := range args {
+		id, _ := issueID(arg)
+		if id == "" {
+			id = arg
+		}
+		if incidentIDs.MatchString(id) {
+			return db, nil, fmt.Errorf("%s is an incident; what can be done is done to its issues, which \"explain %s\" names", id, id)
+		}
+		i, err := app.FindIssue(ctx, db, id)
+		if err != nil {
+			return db, nil, err
+		}
+		found = append(found, i)
+	}
+	return db, found, nil
 }
 
 func (o *amendOptions) said(a amendment) string {
