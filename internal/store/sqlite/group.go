@@ -47,7 +47,7 @@ const (
 func groupStatements() []string {
 	return []string{
 		findIssue, findPrint, findKin, findAlias, addIssue, changeIssue, identifyIssue, dropIssue, addIssueNode, dropIssueNode,
-		moveRecords, releaseRecords, moveAliases, addAlias, dropAlias, firstOfIssue, lastOfIssue, placeRecord,
+		moveRecords, releaseRecords, moveAliases, dropAlias, addAlias, dropAlias, firstOfIssue, lastOfIssue, placeRecord,
 		findIncident, findAround, addIncident, changeIncident, dropIncident, addIncidentNode, dropIncidentNode, firstOfIncident, lastOfIncident,
 	}
 }
@@ -268,6 +268,10 @@ func (g *group) Put(i *issue.Issue) error {
 }
 
 func (g *group) add(held *heldIssue) error {
+	// One that was absorbed is back, under its own ID.
+	if _, err := g.exec(dropAlias, held.issue.ID); err != nil {
+		return err
+	}
 	columns, err := g.columns(held.issue)
 	if err != nil {
 		return err
