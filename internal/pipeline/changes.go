@@ -56,6 +56,35 @@ type changes struct {
 	rows     table[rowKey, row]
 	moves    table[string, string]
 	nodes    nodeMemory
+	// reading bounds the readings while others wait for their turn to be collected for.
+	reading chan struct{}
+}
+
+// readingsBeside is how many of the collectors may read what changed while stops wait for them: a log
+// can be lost by waiting, and this cannot.
+const readingsBeside = 2
+
+func newChanges() *changes { return &changes{reading: make(chan struct{}, readingsBeside)} }
+
+// postponed tells that what changed before a failure is to be read later, since stops wait and it was
+// not read for others of its kind; else end is to be called afterwards.
+func (c *collector) postponed(of metav1.Object, r *record.Record) (end func(), later bool) {
+	if r.Stop == nil || c.busy == nil || !c.busy() {
+		return func() {}, false // a stall is not looked at again
+	}
+	if ref := metav1.GetControllerOf(of); ref == nil {
+		return func() {}, false
+	} else if ro, ok := c.changes.rollouts.get(rolloutKey{ref.UID, revisionLabel(of)}); ok && ro.holds(c.now(), of.GetCreationTimestamp().Time) {
+		if _, ok := c.changes.rows.get(keyOfRow(r, &ro)); ok || r.Workload == nil {
+			return func() {}, false
+		}
+	}
+	select {
+	case c.changes.reading <- struct{}{}:
+		return func() { <-c.changes.reading }, false
+	default:
+		return nil, true
+	}
 }
 
 // table is a map that forgets the oldest beyond a bound. It may be used from several goroutines.
@@ -99,6 +128,11 @@ func (c *collector) changed(ctx context.Context, f *Finding) bool {
 	if of == nil {
 		return false
 	}
+	end, later := c.postponed(of, r)
+	if f.unread = later; later {
+		return false
+	}
+	defer end()
 	missed := slices.Clone(e.Missing)
 	ro := c.rollout(ctx, of)
 	c.note(e, whatRevisions, ro.err)

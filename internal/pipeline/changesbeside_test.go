@@ -240,3 +240,40 @@ func TestRuntimeKeepsChanges(t *testing.T) {
 		}
 	})
 }
+
+// While stops wait, what changed is read for few at a time, and for the others later: logs do not wait for it.
+func TestChangesDoNotHoldUpAStorm(t *testing.T) {
+	s := &shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90, template("web:1", "")), replicaSet("new", "42", -6, template("web:2", ""))}}
+	c := watching(s, &recorded{}, 600)
+	busy := true
+	c.busy = func() bool { return busy }
+	c.changes.reading <- struct{}{}
+	c.changes.reading <- struct{}{}
+	f := stopOf(t, c, oomed("u", "new", -5))
+	if len(f.Record.Changes) != 0 || !f.unread || len(s.asked) != 0 || f.Evidence.ChangesRead {
+		t.Errorf("read although others wait: %+v, asked %v", f.Record.Changes, s.asked)
+	}
+	<-c.changes.reading
+	for range 2 { // it gives its turn back
+		if f = stopOf(t, c, oomed("v", "new", -5)); len(f.Record.Changes) != 1 || f.unread {
+			t.Errorf("not read in turn: %+v", f.Record.Changes)
+		}
+	}
+	c.changes.reading <- struct{}{}
+	if f = stopOf(t, c, oomed("w", "new", -5)); len(f.Record.Changes) != 1 {
+		t.Errorf("what was read for others needs no turn: %+v", f.Record.Changes)
+	}
+	busy = false
+	g := stopOf(t, watching(s, &recorded{}, 600), oomed("x", "new", -5))
+	var rs recents
+	rs.put(*g, minute(0))
+	g.unread = true
+	g.Record.ID, g.Record.Diagnosis.Confidence = "other", record.Confirmed
+	rs.put(*g, minute(0))
+	for _, r := range rs.due(minute(1)) {
+		if r.Record.ID == "other" {
+			return
+		}
+	}
+	t.Error("what was put off is not looked at again")
+}

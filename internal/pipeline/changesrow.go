@@ -25,6 +25,14 @@ type rowKey struct {
 	revision, number string
 }
 
+func keyOfRow(r *record.Record, ro *rollout) rowKey {
+	k := rowKey{namespace: r.Namespace, container: r.Container, cause: r.Diagnosis.Cause, revision: r.Revision, number: ro.to}
+	if r.Workload != nil {
+		k.workload = *r.Workload
+	}
+	return k
+}
+
 // row is a row of failures of one container of a workload, of one revision and cause, each at most
 // a day after the one before it.
 type row struct {
@@ -44,7 +52,7 @@ func (c *collector) row(ctx context.Context, r *record.Record, ro *rollout) row 
 	if c.watched == nil || c.History == nil || r.Workload == nil {
 		return row{}
 	}
-	key := rowKey{r.Namespace, r.Container, r.Diagnosis.Cause, *r.Workload, r.Revision, ro.to}
+	key := keyOfRow(r, ro)
 	at := r.When()
 	is, ok := c.changes.rows.get(key)
 	switch {

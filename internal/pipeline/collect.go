@@ -53,7 +53,9 @@ type collector struct {
 	changes *changes
 	// watched tells since when a namespace is watched for failures, nil where nothing is known of
 	// that; keepObserved takes what is to be kept of the nodes, nil for nobody.
-	watched      func(namespace string) time.Time
+	watched func(namespace string) time.Time
+	// busy tells that stops wait to be collected for, nil for never.
+	busy         func() bool
 	keepObserved func([]record.Observation)
 	past         past
 	// now is when what is read is as it is.
@@ -65,7 +67,7 @@ type collector struct {
 }
 
 func newCollector(e *Engine, r Readers, now func() time.Time) *collector {
-	return &collector{Readers: r, engine: e, near: new(neighbourhood), boots: new(boots), changes: new(changes), now: now}
+	return &collector{Readers: r, engine: e, near: new(neighbourhood), boots: new(boots), changes: newChanges(), now: now}
 }
 
 // wantsLog tells whether the log tail of a stop is worth reading: of failures and

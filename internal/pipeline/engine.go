@@ -48,6 +48,8 @@ type Finding struct {
 	Previous bool
 	// Refined tells that the record was returned before.
 	Refined bool
+	// unread tells that what changed before it is still to be read.
+	unread bool
 }
 
 // Observe takes a pod that exists.

@@ -150,7 +150,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	r.collector = newCollector(r.engine, o.Readers, o.Now)
 	r.collector.live, r.collector.read = true, o.Meter.Read
-	r.collector.watched, r.collector.keepObserved = r.watchedSince, r.keepObserved
+	r.collector.watched, r.collector.keepObserved, r.collector.busy = r.watchedSince, r.keepObserved, r.busy
 	r.engine.merge = o.Merge
 	r.ward = newWard(r.engine, detect.NewStalls(o.Cluster))
 	r.ward.count = o.Meter.Stalling

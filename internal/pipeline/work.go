@@ -200,7 +200,8 @@ func (r *Runtime) again(ctx context.Context, id string) {
 	f.Record = f.Record.Clone()
 	f.Evidence = copied(f.Evidence)
 	r.collector.refresh(ctx, &f)
-	if !differs(&before, &f.Record) || weaker(&before, &f.Record) {
+	news := len(before.Changes) == 0 && len(f.Record.Changes) > 0
+	if other := differs(&before, &f.Record); !other && !news || other && weaker(&before, &f.Record) {
 		r.opts.Meter.Late("same")
 		return
 	}
@@ -390,6 +391,9 @@ func (r *Runtime) endedUnknown(ctx context.Context, ep *detect.Episode) {
 	defer r.mu.Unlock()
 	r.push(withEnd(rec, ep.End))
 }
+
+// busy tells that more stops wait to be collected for than are at once.
+func (r *Runtime) busy() bool { return len(r.stops) > r.opts.Workers }
 
 // keepObserved stores what was newly seen of nodes with the next batch.
 func (r *Runtime) keepObserved(news []record.Observation) {
