@@ -18,7 +18,7 @@ import (
 const (
 	// soakFor is how long the changes go on where the environment says nothing, as beside the
 	// scenarios; "make soak" says ten minutes.
-	soakFor = time.Minute
+	soakFor = 45 * time.Second
 	// soakNodes is the number of nodes without a kubelet.
 	soakNodes = 20
 )
