@@ -275,6 +275,12 @@ func (k *soak) rollOutPlanted() string {
 	if p == nil {
 		return ""
 	}
+	for _, other := range k.planted { // each has its turn
+		if !other.at.IsZero() && other.rolled < p.rolled && k.isTold(other) {
+			p = other
+		}
+	}
+	p.rolled++
 	k.change(&p.member, k.version())
 	return p.String()
 }

@@ -34,6 +34,7 @@ func (k *soak) judge() {
 			if p.has(&doc.Issues[i]) {
 				ids = append(ids, doc.Issues[i].ID)
 				of[doc.Issues[i].ID] = p
+				p.pods = len(doc.Issues[i].Pods.Values)
 			}
 		}
 		if len(ids) != 1 {
@@ -167,7 +168,7 @@ func (k *soak) write(doc issue.Document, counts map[record.Category]int) {
 	k.t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Soak\n\n")
-	fmt.Fprintf(&b, "Written by `make soak`: %s on a real cluster (Kubernetes v1.37.1; one real node, %d nodes of kwok), with `whyrestart serve` beside it.\n\n", k.lasts, soakNodes)
+	fmt.Fprintf(&b, "Written by `make soak`: %s of changes on a real cluster (Kubernetes v1.37.1; one real node, %d nodes of kwok), with `whyrestart serve` beside it.\n\n", k.lasts, soakNodes)
 	fmt.Fprintf(&b, "| | |\n|---|---|\n")
 	fmt.Fprintf(&b, "| workloads | %d: Deployments, StatefulSets, DaemonSets, Jobs and CronJobs, with sidecars and init containers |\n", len(k.fleet)+len(k.planted))
 	changes := 0
@@ -183,7 +184,7 @@ func (k *soak) write(doc issue.Document, counts map[record.Category]int) {
 		fmt.Fprintf(&b, "| memory of whyrestart at its peak | %s |\n", peak)
 	}
 	fmt.Fprintf(&b, "| failures planted | %d |\n| failure issues | %d |\n\n", len(k.planted), len(doc.Issues))
-	fmt.Fprintf(&b, "| planted in | container | what was done | after | issue | cause | records |\n|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "| planted in | container | what was done | after | issue | cause | records | pods | rollouts since |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, p := range k.planted {
 		container, cause := p.container, p.cause
 		if container == "" {
@@ -192,7 +193,7 @@ func (k *soak) write(doc issue.Document, counts map[record.Category]int) {
 		if detail, _, _ := strings.Cut(p.detail, "|"); detail != "" && detail != "*" {
 			cause += ", " + detail
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %d |\n", &p.member, container, p.truth, p.at.Sub(k.began).Round(time.Second), p.issue, cause, p.told)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %d | %d | %d |\n", &p.member, container, p.truth, p.at.Sub(k.began).Round(time.Second), p.issue, cause, p.told, p.pods, p.rolled)
 	}
 	fmt.Fprintf(&b, "\n## whyrestart list -A --category failure\n\n```\n%s```\n", k.program.say("list", "-A", "--category", "failure"))
 	fmt.Fprintf(&b, "\n## whyrestart list -A\n\n```\n%s```\n", k.program.say("list", "-A"))

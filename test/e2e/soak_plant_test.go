@@ -31,9 +31,12 @@ type plant struct {
 	// at is when it is planted, zero until then.
 	at    time.Time
 	after time.Duration
-	// issue is the ID of its issue, told how many records that has.
-	issue string
-	told  int
+	// issue is the ID of its issue, told how many records that has, and of how many pods; rolled is
+	// how often something was rolled out that did not help.
+	issue  string
+	told   int
+	pods   int
+	rolled int
 }
 
 // plants returns the ten failures.
