@@ -31,7 +31,7 @@ type issueFlags struct {
 
 func (f *issueFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.states, "state", nil, "only these states: "+strings.Join(stateNames(), ", ")+", or all (default new,ongoing,escalating,regressed)")
-	flags.BoolVar(&f.unfold, "unfold", false, "also show the issues that are wholly a part of an incident")
+	flags.BoolVar(&f.unfold, "unfold", false, "also show the issues that are wholly a part of an incident, and all incidents of disruptions")
 	flags.StringVar(&f.sortBy, "sort-by", "", "order by "+strings.Join(sortNames(), ", ")+" (default: the most pressing first)")
 }
 
@@ -174,6 +174,7 @@ func (o *listOptions) showIssues(e *environment, seen app.Issues, several bool) 
 		return true
 	})
 	incidents := slices.DeleteFunc(seen.Incidents, func(in issue.Incident) bool { return !o.wantsIncident(&in, wanted, seen.AsOf) })
+	slices.SortStableFunc(incidents, printer.CompareIncidents)
 	pressing := issue.Compare(seen.AsOf)
 	order := cmp.Or(o.issues.sortBy, "pressing")
 	slices.SortStableFunc(issues, func(a, b issue.Issue) int { return cmp.Or(orders(seen.AsOf)[order](&a, &b), pressing(&a, &b)) })
@@ -183,6 +184,9 @@ func (o *listOptions) showIssues(e *environment, seen app.Issues, several bool) 
 		all := len(issues)
 		issues = issue.Fold(issues, incidents)
 		hidden.Folded = all - len(issues)
+		all = len(incidents)
+		incidents = foremost(incidents)
+		hidden.Incidents = all - len(incidents)
 	}
 	if o.limit > 0 && len(issues) > o.limit {
 		hidden.Beyond = len(issues) - o.limit
@@ -219,6 +223,21 @@ func (o *listOptions) showIssues(e *environment, seen app.Issues, several bool) 
 		return errNothing
 	}
 	return nil
+}
+
+// disruptions is how many incidents without a failure are shown: a person who drains a cluster
+// makes one of every node.
+const disruptions = 3
+
+// foremost leaves out all but the newest incidents that are of disruptions alone. They are in
+// the order of printer.CompareIncidents.
+func foremost(incidents []issue.Incident) []issue.Incident {
+	for i := range incidents {
+		if printer.IncidentCategory(&incidents[i]) != record.Failure {
+			return incidents[:min(len(incidents), i+disruptions)]
+		}
+	}
+	return incidents
 }
 
 // wantsIncident tells whether an incident is of what is asked for: of what was lately,

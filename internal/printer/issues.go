@@ -1,6 +1,7 @@
 package printer
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -131,7 +132,7 @@ func (t IssueTable) incidents(w io.Writer, incidents []issue.Incident) error {
 	}
 	g.paint = func(row, col int, cell string) string {
 		if t.Color && g.cols[col].head == "WHAT" {
-			return paint(incidentCategory(&incidents[row]), cell)
+			return paint(IncidentCategory(&incidents[row]), cell)
 		}
 		return cell
 	}
@@ -142,8 +143,14 @@ func (t IssueTable) incidents(w io.Writer, incidents []issue.Incident) error {
 	return g.write(w, width)
 }
 
-// incidentCategory is the worst category of an incident's stops.
-func incidentCategory(in *issue.Incident) record.Category {
+// CompareIncidents orders incidents as a person on call wants them: failures first, and then
+// the newest.
+func CompareIncidents(a, b issue.Incident) int {
+	return cmp.Or(cmp.Compare(weight(IncidentCategory(&a)), weight(IncidentCategory(&b))), b.Last.Compare(a.Last), strings.Compare(a.ID, b.ID))
+}
+
+// IncidentCategory is the worst category of an incident's stops.
+func IncidentCategory(in *issue.Incident) record.Category {
 	worst := record.Lifecycle
 	for _, v := range in.Categories.Values {
 		if c := record.Category(v.Value); weight(c) < weight(worst) {
@@ -253,6 +260,8 @@ type Hidden struct {
 	Categories map[record.Category]int
 	// Folded are issues that are a part of an incident, Beyond those that a limit cut.
 	Folded, Beyond int
+	// Incidents are incidents, not issues.
+	Incidents int
 }
 
 // String says in one line what is left out, and which flags show it; empty where nothing is.
@@ -282,8 +291,12 @@ func (h Hidden) String() string {
 	if h.Beyond > 0 {
 		group("--limit 0", fmt.Sprintf("%d beyond the limit", h.Beyond))
 	}
-	if len(parts) == 0 {
-		return ""
+	var out []string
+	if len(parts) > 0 {
+		out = append(out, "Issues not shown: "+strings.Join(parts, ", "))
 	}
-	return "Issues not shown: " + strings.Join(parts, ", ")
+	if h.Incidents > 0 {
+		out = append(out, fmt.Sprintf("Incidents not shown: %d of disruptions (--unfold)", h.Incidents))
+	}
+	return strings.Join(out, "; ")
 }

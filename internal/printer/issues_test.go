@@ -295,6 +295,8 @@ func TestHidden(t *testing.T) {
 			"Issues not shown: 1 muted, 3 resolved (--state all), 12 lifecycle (--category all)",
 		},
 		{printer.Hidden{Folded: 19, Beyond: 2}, "Issues not shown: 19 folded into the incidents (--unfold), 2 beyond the limit (--limit 0)"},
+		{printer.Hidden{Incidents: 4}, "Incidents not shown: 4 of disruptions (--unfold)"},
+		{printer.Hidden{Folded: 1, Incidents: 4}, "Issues not shown: 1 folded into the incidents (--unfold); Incidents not shown: 4 of disruptions (--unfold)"},
 	} {
 		if got := tc.hidden.String(); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
