@@ -242,7 +242,7 @@ func (s *Steward) deleted(ctx context.Context, is *issue.Issue, since time.Time)
 			return nil
 		}
 	}
-	return s.resolve(ctx, is, issue.Action{
+	return s.resolve(ctx, is, since, issue.Action{
 		Resolution: issue.ByDeletion, // of the image that was seen last
 		Note:       fmt.Sprintf("%s does not exist any more; it was found gone at %s", objectOf(is), since.UTC().Format(time.RFC3339)),
 	})
@@ -281,7 +281,7 @@ func (s *Steward) exists(ctx context.Context, is *issue.Issue, of metav1.Object)
 	if since.IsZero() || !replaced(is, image, since, now) || !succeeded(of, since) {
 		return nil
 	}
-	return s.resolve(ctx, is, issue.Action{
+	return s.resolve(ctx, is, since, issue.Action{
 		Resolution: issue.ByImage, Image: image,
 		Note: fmt.Sprintf("all pods of %s run %s since %s", objectOf(is), image, since.UTC().Format(time.RFC3339)),
 	})
@@ -306,8 +306,10 @@ func (s *Steward) observed(ctx context.Context, is *issue.Issue) (map[string]rec
 	return known, nil
 }
 
-// resolve resolves an issue, unless it changed since it was listed.
-func (s *Steward) resolve(ctx context.Context, is *issue.Issue, a issue.Action) error {
+// resolve resolves an issue since a time, unless it changed since it was listed. It is not resolved
+// since now: a stop of before now may be on its way still, or have been while nobody watched,
+// and is a regression all the same.
+func (s *Steward) resolve(ctx context.Context, is *issue.Issue, since time.Time, a issue.Action) error {
 	current, err := s.Store.Issue(ctx, is.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -317,7 +319,10 @@ func (s *Steward) resolve(ctx context.Context, is *issue.Issue, a issue.Action) 
 	case current.ID != is.ID || !current.At(s.Now()).Active() || current.Count != is.Count || current.Open != is.Open || !current.Last.Equal(is.Last):
 		return nil
 	}
-	a.Status, a.At = issue.StatusResolved, s.Now().UTC()
+	if is.Seen.After(since) {
+		since = is.Seen // what was counted is no regression
+	}
+	a.Status, a.At = issue.StatusResolved, since.UTC()
 	switch _, err := s.Store.Amend(ctx, is.ID, a); {
 	case errors.Is(err, store.ErrNotFound):
 		return nil
