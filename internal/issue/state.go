@@ -196,15 +196,17 @@ func (i *Issue) decide(s Status, since time.Time) {
 
 // lags tells that a stop after the resolve is one of before it: of a pod that was there then, with
 // an image that the issue knows and that is no longer the one in use. A rollback makes new
-// pods: their stops do not lag.
+// pods: their stops do not lag. Nor do those of a pod that was made when the image in use had
+// been seen already: it has another beside it, as a canary does, and not an older one. What
+// workloads of a group run says nothing of each other's age.
 func (i *Issue) lags(p *part) bool {
-	if p.stall || p.created.IsZero() || !p.created.Before(i.Since) {
+	if p.stall || i.Group != "" || p.created.IsZero() || !p.created.Before(i.Since) {
 		return false
 	}
 	if i.ImageID != "" && p.imageID != "" {
-		return p.imageID != i.ImageID && i.ImageIDs.of(p.imageID) > 0
+		return p.imageID != i.ImageID && i.ImageIDs.of(p.imageID) > 0 && i.ImageIDs.unseen(i.ImageID, p.created)
 	}
-	return i.Image != "" && p.image != "" && p.image != i.Image && i.Images.of(p.image) > 0
+	return i.Image != "" && p.image != "" && p.image != i.Image && i.Images.of(p.image) > 0 && i.Images.unseen(i.Image, p.created)
 }
 
 // escalate notes that the issue, with this record counted, comes much more often than it did.

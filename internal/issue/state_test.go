@@ -192,6 +192,42 @@ func TestRegression(t *testing.T) {
 	}
 }
 
+// TestNoLag: that another image was seen last does not make one older.
+func TestNoLag(t *testing.T) {
+	on := func(image string, created time.Duration) func(*record.Record) {
+		return func(r *record.Record) {
+			r.Image, r.ImageID, r.PodCreatedAt = image, "sha256:"+image, t0.Add(created)
+		}
+	}
+	for _, tc := range []struct {
+		name      string
+		group     string
+		created   time.Duration // of the pod with the other image
+		regressed bool
+	}{
+		{"an older image", "", -hour, false},
+		{"a canary beside it", "", minute, true},
+		{"another workload of a group", "shops", -hour, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := issue.NewMemory(0)
+			grouped := func(r *record.Record) { r.Group = tc.group }
+			i := keep(t, m,
+				stop("1", t0, on("app:main", -hour), grouped),
+				stop("2", t0.Add(2*minute), on("app:other", tc.created), grouped),
+				stop("3", t0.Add(3*minute), on("app:main", -hour), grouped))
+			if _, err := m.Amend(i.ID, issue.Action{Status: issue.StatusResolved, At: t0.Add(hour), By: "eve"}); err != nil {
+				t.Fatal(err)
+			}
+			keep(t, m, stop("4", t0.Add(2*hour), on("app:other", tc.created), grouped))
+			i, _ = m.Issue(i.ID, t0.Add(2*hour))
+			if got := i.State == issue.Regressed; got != tc.regressed {
+				t.Errorf("it is %s", i.State)
+			}
+		})
+	}
+}
+
 // TestUndo: what looked like the issue coming back was a rollout, as evidence says that comes a
 // moment later.
 func TestUndo(t *testing.T) {

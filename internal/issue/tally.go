@@ -116,6 +116,17 @@ func (t *Tally) of(value string) int64 {
 	return 0
 }
 
+// unseen tells that a value was not seen before a time.
+func (t *Tally) unseen(value string, at time.Time) bool {
+	value = cut(value, maxName)
+	for i := range t.Values {
+		if t.Values[i].Value == value {
+			return !t.Values[i].First.Before(at)
+		}
+	}
+	return true
+}
+
 // since returns how many values were seen at or after a time.
 func (t *Tally) since(at time.Time) int {
 	n := 0
