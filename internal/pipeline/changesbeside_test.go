@@ -277,3 +277,35 @@ func TestChangesDoNotHoldUpAStorm(t *testing.T) {
 	}
 	t.Error("what was put off is not looked at again")
 }
+
+// What was put off is read at the next look, and stored although the diagnosis is the same.
+func TestChangesThatWerePutOffAreStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90, template("web:1", "")), replicaSet("new", "42", -6, template("web:2", ""))}}
+		g := watched(t, new(ledger), func(o *Options) { o.Readers.Cluster = s })
+		g.collector.busy = func() bool { return true }
+		g.collector.changes.reading <- struct{}{}
+		g.collector.changes.reading <- struct{}{}
+		p := oomed("u", "new", -5)
+		before := p.DeepCopy()
+		before.Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+		g.Replace("", []Object{object(before)}, "1")
+		p.ResourceVersion = "2"
+		g.Apply("", object(p))
+		time.Sleep(firstLook - time.Second)
+		synctest.Wait()
+		if r := g.ledger.known[g.ledger.order[0]]; len(r.Changes) != 0 || r.Log == nil {
+			t.Fatalf("not stored before what changed was read: %+v", r)
+		}
+		<-g.collector.changes.reading
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if r := g.ledger.known[g.ledger.order[0]]; len(r.Changes) != 1 || r.Changes[0].To != "42" {
+			t.Errorf("stored %+v", r.Changes)
+		}
+		if e := g.evidence(t, g.ledger.order[0]); !e.ChangesRead || len(e.Changes) != 1 {
+			t.Errorf("evidence %+v", e.Changes)
+		}
+		g.end(t)
+	})
+}
