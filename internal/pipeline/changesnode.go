@@ -104,7 +104,7 @@ func (m *nodeMemory) load(name string, found []record.Observation) {
 	if s == nil {
 		return
 	}
-	for i := range observedFields() {
+	for i := range s.fields {
 		var all []record.Observation
 		for _, o := range append(slices.Clone(found), s.fields[i]...) {
 			if o.Field != observedFields()[i].field {
@@ -129,7 +129,7 @@ func (m *nodeMemory) changes(name string, from, to time.Time) ([]record.FieldCha
 	}
 	var out []record.FieldChange
 	var newest time.Time
-	for i := range observedFields() {
+	for i := range s.fields {
 		for k := 1; k < len(s.fields[i]); k++ {
 			was, is := s.fields[i][k-1], s.fields[i][k]
 			if is.Time.Before(from) || is.Time.After(to) || is.Time.Before(newest) {
