@@ -39,8 +39,9 @@ func newList(e *environment) *cobra.Command {
 		Use:   "list",
 		Short: "List issues, the most pressing first",
 		Long: `List issues: the stops of a container of a workload that have one cause, or what keeps it
-from going on. Incidents come first: what hit several workloads at once, such as a node
-that rebooted. Issues that are wholly a part of one are folded into its line (--unfold).
+from going on. An incident is what hit several workloads at once, such as a node that
+rebooted; those of failures come first, and those of disruptions last. Issues that are
+wholly a part of one are folded into its line (--unfold).
 
 An issue is new for a day, ongoing then, escalating while it stops far more often than the
 day before, regressed where it came back after it was resolved, and resolved when a person

@@ -11,7 +11,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
-// IssueTable writes issues as a table, and incidents as one above it.
+// IssueTable writes issues as a table, and incidents as others above and below it.
 type IssueTable struct {
 	TableOptions
 	// Width is that of the terminal in columns; 0 means that nothing is cut.
@@ -73,17 +73,44 @@ func (t IssueTable) columns() []issueColumn {
 	return cols
 }
 
-// Write writes incidents and then issues, each in the order in which they come. Their states
+// Write writes the issues, each in the order in which they come, above them the incidents that
+// have failures, and below the others: a drain is no more pressing than what fails. States
 // are filled in already.
 func (t IssueTable) Write(w io.Writer, issues []issue.Issue, incidents []issue.Incident) error {
-	if err := t.incidents(w, incidents); err != nil || len(issues) == 0 {
-		return err
+	var failures, others []issue.Incident
+	for _, in := range incidents {
+		if len(issues) == 0 || IncidentCategory(&in) == record.Failure {
+			failures = append(failures, in)
+		} else {
+			others = append(others, in)
+		}
 	}
-	if len(incidents) > 0 {
-		if _, err := io.WriteString(w, "\n"); err != nil {
+	separate := false
+	for _, part := range []struct {
+		rows  int
+		write func() error
+	}{
+		{len(failures), func() error { return t.incidents(w, failures) }},
+		{len(issues), func() error { return t.issues(w, issues) }},
+		{len(others), func() error { return t.incidents(w, others) }},
+	} {
+		if part.rows == 0 {
+			continue
+		}
+		if separate {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return err
+			}
+		}
+		separate = true
+		if err := part.write(); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (t IssueTable) issues(w io.Writer, issues []issue.Issue) error {
 	cols := t.columns()
 	g := grid{paint: func(row, col int, cell string) string {
 		if !t.Color {
@@ -116,9 +143,6 @@ func (t IssueTable) Write(w io.Writer, issues []issue.Issue, incidents []issue.I
 
 // incidents writes the table of incidents. What it does not know better is one sentence.
 func (t IssueTable) incidents(w io.Writer, incidents []issue.Incident) error {
-	if len(incidents) == 0 {
-		return nil
-	}
 	g := grid{cols: []gridColumn{
 		{head: "INCIDENT"}, {head: "WHAT", least: 16}, {head: "STOPS", right: true}, {head: "PODS", right: true},
 		{head: "WORKLOADS", right: true, drop: 2}, {head: "FIRST", drop: 1}, {head: "LAST"}, {head: "SUMMARY", least: minSummary},
