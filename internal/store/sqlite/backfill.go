@@ -25,12 +25,13 @@ const (
 // group counts the records that a version without issues stored, the oldest first, as if
 // this one had stored them. Each step is a transaction, and what is left is read from the
 // records, so that it goes on where a kill ended it.
-func (s *Store) group(ctx context.Context) error {
-	for range groupAtStart / groupStepAtStart {
-		n, err := s.groupSome(ctx, groupStepAtStart)
+func (s *Store) group(ctx context.Context, atStart int) error {
+	for left := atStart; left > 0; {
+		n, err := s.groupSome(ctx, min(left, groupStepAtStart))
 		if err != nil || n == 0 {
 			return err
 		}
+		left -= n
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -40,7 +41,7 @@ func (s *Store) group(ctx context.Context) error {
 	}
 	go func() {
 		defer close(done)
-		s.groupRest(ctx)
+		s.groupRest(ctx, atStart)
 	}()
 	return nil
 }
@@ -55,8 +56,8 @@ func (s *Store) groupAll(ctx context.Context) error {
 	}
 }
 
-func (s *Store) groupRest(ctx context.Context) {
-	began, total := time.Now(), groupAtStart
+func (s *Store) groupRest(ctx context.Context, total int) {
+	began := time.Now()
 	for {
 		n, err := s.groupSome(ctx, groupStep)
 		total += n

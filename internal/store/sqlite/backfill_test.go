@@ -135,7 +135,7 @@ func allIssues(t testing.TB, s *Store) []issue.Issue {
 // A history that a version without issues wrote has them after it was opened, as if this
 // version had written it.
 func TestBackfill(t *testing.T) {
-	records := older(2000)
+	records := older(600)
 	path := schema2(t, records)
 	_, err := Open(t.Context(), Options{Path: path, ReadOnly: true})
 	if err == nil || !strings.Contains(err.Error(), "older schema 2") {
@@ -156,8 +156,8 @@ func TestBackfill(t *testing.T) {
 				t.Errorf("%s: the incidents (-want +got):\n%s", what, diff)
 			}
 		}
-		want, _, errWant := fresh.List(t.Context(), store.Query{Limit: 3000})
-		got, _, err := upgraded.List(t.Context(), store.Query{Limit: 3000})
+		want, _, errWant := fresh.List(t.Context(), store.Query{Limit: 1000})
+		got, _, err := upgraded.List(t.Context(), store.Query{Limit: 1000})
 		if diff := cmp.Diff(want, got); err != nil || errWant != nil || diff != "" {
 			t.Errorf("%s: the records (-want +got):\n%s", what, diff)
 		}
@@ -180,15 +180,13 @@ func TestBackfill(t *testing.T) {
 // More than is counted at the start is counted beside appends, refinements and retention;
 // and where the process ends meanwhile, the next one goes on.
 func TestBackfillInTheBackground(t *testing.T) {
-	records := older(groupAtStart + 3000)
+	records := older(1500)
 	path := schema2(t, records)
 	var log bytes.Buffer
-	began := time.Now()
-	s, err := Open(t.Context(), Options{Path: path})
+	s, err := Open(t.Context(), Options{Path: path, groupAtStart: 300})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("opened after %s", time.Since(began))
 	// One that is not counted yet, under another cause, and one that nobody has seen.
 	late := records[len(records)-1]
 	late.Diagnosis.Cause, late.Workload = "oom_killed", &record.Workload{Kind: "Deployment", Name: "late"}
@@ -199,7 +197,7 @@ func TestBackfillInTheBackground(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openTest(t, Options{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	s = openTest(t, Options{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil)), groupAtStart: 100})
 	if err := s.groupAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}

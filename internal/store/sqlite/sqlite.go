@@ -11,6 +11,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -35,6 +36,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock by which the issue of a record that is read has a state; nil for time.Now.
 	Now func() time.Time
+
+	// groupAtStart is for tests; see the constant.
+	groupAtStart int
 }
 
 // Store is an open history. It implements store.Store.
@@ -103,7 +107,7 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	if o.ReadOnly {
 		err = s.openReadOnly(ctx, size)
 	} else {
-		err = s.openReadWrite(ctx, size, o.Logger)
+		err = s.openReadWrite(ctx, size, o)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -145,7 +149,7 @@ func (s *Store) openReadOnly(ctx context.Context, size int64) error {
 	return nil
 }
 
-func (s *Store) openReadWrite(ctx context.Context, size int64, logger *slog.Logger) error {
+func (s *Store) openReadWrite(ctx context.Context, size int64, o Options) error {
 	if err := checkBefore(ctx, s.path, size); err != nil {
 		return err
 	}
@@ -154,8 +158,8 @@ func (s *Store) openReadWrite(ctx context.Context, size int64, logger *slog.Logg
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	s.writer = &writer{db: db, codec: s.codec, logger: logger}
-	if err := migrate(ctx, db, logger); err != nil {
+	s.writer = &writer{db: db, codec: s.codec, logger: o.Logger}
+	if err := migrate(ctx, db, o.Logger); err != nil {
 		return err
 	}
 	if err := s.writer.prepare(ctx); err != nil {
@@ -166,7 +170,7 @@ func (s *Store) openReadWrite(ctx context.Context, size int64, logger *slog.Logg
 	}
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
-	return s.group(ctx)
+	return s.group(ctx, cmp.Or(o.groupAtStart, groupAtStart))
 }
 
 // checkBefore checks a file that will be written, through a connection that cannot: to
