@@ -296,7 +296,7 @@ func compareIssues(t *rapid.T, g *fixture, m *memory) int {
 		members, incident = append(members, r.Issue.ID), append(incident, r.Issue.Incident)
 		want[i.ID] = want[i.ID].and(r)
 		equal(t, "what a record says of its issue", record.IssueRef{
-			ID: i.ID, State: string(i.At(g.now())), Count: i.Count, Pods: len(i.Pods.Values), MorePods: i.Pods.More, Incident: r.Issue.Incident,
+			ID: i.ID, State: string(new(i.Clone()).At(g.now())), Count: i.Count, Pods: len(i.Pods.Values), MorePods: i.Pods.More, Incident: r.Issue.Incident,
 		}, *r.Issue)
 		// A record whose cause is known is where its fingerprint says; one where it is not can have joined another.
 		own := issue.KeyOf(r)
@@ -333,10 +333,12 @@ func compareMemory(t *rapid.T, g *fixture, m *memory, issues []issue.Issue, inci
 	byID := func(issues []issue.Issue) map[string]issue.Issue {
 		out := make(map[string]issue.Issue)
 		for _, i := range issues {
-			i.At(g.now())
 			out[i.ID] = i
 		}
 		return out
+	}
+	for n := range issues {
+		issues[n].At(g.now())
 	}
 	equal(t, "the issues", byID(m.groups.Issues(g.now())), byID(issues))
 	incidents := g.incidents(t, store.IncidentQuery{})
