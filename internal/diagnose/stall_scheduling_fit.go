@@ -81,7 +81,9 @@ func rank(e *evidence.Evidence, f fitError) []barrier {
 		}
 		out = append(out, barrier{r, c})
 	}
-	all := func(b barrier) bool { return b.nodes == 0 || b.nodes >= f.nodes }
+	all := func(b barrier) bool {
+		return b.nodes == 0 || b.nodes >= f.nodes || b.detail == "node_selector" && matchesNone(e)
+	}
 	tier := func(b barrier) int {
 		switch {
 		case all(b) && b.kind != ofCapacity:
@@ -101,6 +103,13 @@ func rank(e *evidence.Evidence, f fitError) []barrier {
 		return int(x.kind) - int(y.kind)
 	})
 	return out
+}
+
+// matchesNone tells that no node at all fits the pod's selector and affinity. The scheduler names
+// one reason for each node, taints before labels (the default order of its filters,
+// pkg/scheduler/apis/config/v1/default_plugins.go), and so does not say it.
+func matchesNone(e *evidence.Evidence) bool {
+	return e.Scheduling != nil && e.Scheduling.SelectorMatches != nil && *e.Scheduling.SelectorMatches == 0
 }
 
 // reserved tells that the only taints that keep the pod off are those of control planes. From
@@ -138,7 +147,8 @@ func describe(e *evidence.Evidence, b barrier, nodes int) (string, []record.Evid
 	case "cordoned":
 		return who + is + " cordoned (kubectl cordon or drain)", nil
 	case "node_selector":
-		return describeSelector(e, either(who == "all ", "none matches", who+does+" not match"))
+		none := who == "all " || nodes > 1 && matchesNone(e)
+		return describeSelector(e, either(none, "none matches", who+does+" not match"))
 	case "too_many_pods":
 		return who + has + " as many pods as " + either(singular, "it takes", "they take") + " already", nil
 	case "host_port":

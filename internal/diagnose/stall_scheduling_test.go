@@ -218,8 +218,13 @@ func TestUnscheduled(t *testing.T) {
 		e.Pod.Conditions = []evidence.Condition{{Type: "PodScheduled", Status: "False", Reason: "SchedulingGated", Message: "Scheduling is blocked due to non-empty scheduling gates"}}
 	})
 	ignored := changed(func(e *evidence.Evidence) { e.Pod.Node, e.Pod.Conditions = "", nil })
+	matching := func(n int) change {
+		return changed(func(e *evidence.Evidence) { e.Scheduling.SelectorMatches = &n })
+	}
 	cases = append(cases, []stallCase{
 		{"no nodes", stalling(evidence.Unscheduled, unfound("no nodes available to schedule pods")), unfit("no_nodes")},
+		{"a selector that no node fits goes before the taints that hide it", stalling(evidence.Unscheduled, unfound("0/21 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 20 node(s) had untolerated taint(s)."), tainted("kwok", "fake", 20), matching(0)), unfit("node_selector")},
+		{"near miss: tainted nodes fit it", stalling(evidence.Unscheduled, unfound("0/21 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 20 node(s) had untolerated taint(s)."), tainted("kwok", "fake", 20), matching(3)), unfit("taint")},
 		{"more nodes go first", stalling(evidence.Unscheduled, unfound("0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {dedicated: gpu}.")), unfit("taint")},
 		{"what excludes all and no room cures goes first", stalling(evidence.Unscheduled, unfound("0/3 nodes are available: 3 Insufficient cpu, 3 node(s) didn't match Pod's node affinity/selector.")), unfit("node_selector")},
 		{"near miss: it does not exclude all", stalling(evidence.Unscheduled, unfound("0/3 nodes are available: 2 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector.")), unfit("insufficient_cpu")},
