@@ -101,6 +101,9 @@ func has(t issue.Tally, value string) bool {
 // concern keeps the incidents that have to do with what is asked for.
 func concern(incidents []issue.Incident, q *store.IssueQuery) []issue.Incident {
 	return slices.DeleteFunc(incidents, func(in issue.Incident) bool {
+		if q.Kind == record.KindStall && in.Stalls == 0 || q.Kind == record.KindStop && in.Stalls == in.Count {
+			return true
+		}
 		if len(q.Causes) > 0 && !slices.ContainsFunc(in.Causes.Values, func(c issue.Count) bool {
 			cause, _, _ := strings.Cut(c.Value, "/") // with its detail
 			return slices.Contains(q.Causes, cause)
@@ -256,7 +259,8 @@ func GroupedIssue(found []pipeline.Finding, coverage record.Coverage, id string,
 }
 
 // withPrefix returns the only one whose ID is that, or begins so; store.ErrNotFound or
-// store.ErrAmbiguous otherwise.
+// store.ErrAmbiguous otherwise. What all IDs begin with names none, not even where there is
+// only one: it is what is left of an ID that a script failed to put in.
 func withPrefix[T any](id string, all []T, of func(*T) string) (*T, error) {
 	var found *T
 	for i := range all {
@@ -270,7 +274,7 @@ func withPrefix[T any](id string, all []T, of func(*T) string) (*T, error) {
 			found = &all[i]
 		}
 	}
-	if found == nil {
+	if found == nil || len(id) <= len("WR-") {
 		return nil, store.ErrNotFound
 	}
 	return found, nil

@@ -60,6 +60,15 @@ func TestAmendBesideServe(t *testing.T) {
 	state("new")
 	id, _ := run("list", "-o", "name")
 	id = strings.TrimSpace(id)
+	// What a script leaves of an ID that is not there is not the ID of the only one.
+	for _, none := range []string{"", "w", "WR-", "issue/", "issue/WR-"} {
+		var errs bytes.Buffer
+		code := Main(ctx, []string{"whyrestart", "resolve", none, "--store", path}, Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: &errs})
+		if code != exitError || !strings.Contains(errs.String(), "there is no such issue") {
+			t.Fatalf("resolve %q: exit code %d, %s", none, code, &errs)
+		}
+	}
+	state("new")
 	if out, code := run("resolve", id, "--note", "fixed"); code != exitDone || out != id+" resolved\n" {
 		t.Fatalf("exit code %d, %q", code, out)
 	}
