@@ -187,7 +187,17 @@ func (d *deletion) byReplicaSet(own *evidence.Controller) {
 		d.found("rollout", fmt.Sprintf("its ReplicaSet was scaled down to %d while %s %s asks for %d", *own.Replicas, top.Kind, top.Name, *top.Replicas))
 		d.evidence = append(d.evidence, ownerEvidence(d.e, own, "spec.replicas", strconv.Itoa(int(*own.Replicas)), time.Time{}), ownerEvidence(d.e, top, "spec.replicas", strconv.Itoa(int(*top.Replicas)), time.Time{}))
 		d.alternatives = append(d.alternatives, record.Alternative{Cause: "pod_deleted", Why: "the two may not have been read at the same time, and the " + top.Kind + " have scaled down"})
+	case known && own.Revived && d.createdLater(own):
+		d.unsure = true
+		d.found("rollout", fmt.Sprintf("%s %s made pods of this ReplicaSet again later, when a rollback had given it the newest revision", top.Kind, top.Name))
+		d.alternatives = append(d.alternatives, record.Alternative{Cause: "pod_deleted", Why: "the " + top.Kind + " may have scaled down after the rollback, and up again"})
 	case known:
+		// The controllers are read after the deletion: what a rollback has made the newest
+		// since then was not the newest yet.
+		if own.Revived {
+			d.unsure = true
+			d.alternatives = append(d.alternatives, record.Alternative{Cause: "pod_deleted", Why: "a rollback has given the ReplicaSet the newest revision: if that came later, a rollout deleted the pod"})
+		}
 		d.found("scale_down", fmt.Sprintf("%s %s scaled down", top.Kind, top.Name))
 		d.evidence = append(d.evidence, d.revision(own, top)...)
 		if r := top.Replicas; r != nil {
@@ -221,6 +231,18 @@ func (d *deletion) scaledUpOther(own *evidence.Controller) bool {
 	}
 	d.evidence = append(d.evidence, record.Evidence{Source: "event", Object: namespaced(d.e, last.Object), Field: last.Reason, Value: last.Message, Time: last.Last})
 	return true
+}
+
+// createdLater tells that the ReplicaSet created a pod after this one was deleted.
+func (d *deletion) createdLater(own *evidence.Controller) bool {
+	for i := range d.e.Owner.Events {
+		ev := &d.e.Owner.Events[i]
+		if ev.Reason == "SuccessfulCreate" && strings.HasPrefix(ev.Message, "Created pod: "+own.Name+"-") && !d.to.IsZero() && ev.Last.After(d.to) {
+			d.evidence = append(d.evidence, record.Evidence{Source: "event", Object: namespaced(d.e, ev.Object), Field: ev.Reason, Value: ev.Message, Time: ev.Last})
+			return true
+		}
+	}
+	return false
 }
 
 // withoutEvent: the controllers are there, and none says that it deleted the pod.

@@ -62,6 +62,7 @@ func TestWhoDeletedThePod(t *testing.T) {
 		return exited(0, "", append([]change{deletedAt(at(58)), func(e *evidence.Evidence) { e.Stop = &evidence.Stop{StartedAt: t0} }}, changes...)...)
 	}
 	says := func(object, reason, message string) change { return ownerSays(object, reason, message, at(58)) }
+	revived := func(e *evidence.Evidence) { e.Owner.Chain[0].Revived = true }
 	deletedByRS := says("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1")
 	is := func(cause, detail string, confidence record.Confidence) verdict {
 		return verdict{cause, detail, lifecycle, confidence}
@@ -88,6 +89,8 @@ func TestWhoDeletedThePod(t *testing.T) {
 		{"a rollout, as far as the revisions tell", deleted(ofDeployment("1", "2", 3), ownerUnread), is("pod_deleted", "rollout", likely), "events of the controller", ""},
 		{"an old revision, and nobody says that it was the controller", deleted(ofDeployment("1", "2", 3)), is("pod_deleted", "direct", likely), "may have deleted it", ""},
 		{"scaled down", deleted(ofDeployment("2", "2", 1), deletedByRS), is("pod_deleted", "scale_down", confirmed), "Deployment api scaled down to 1|get horizontalpodautoscalers", "rollout"},
+		{"scaled down, or rolled out and back since", deleted(ofDeployment("3", "3", 1), revived, deletedByRS), is("pod_deleted", "scale_down", likely), "if that came later, a rollout deleted the pod", ""},
+		{"rolled out and back since", deleted(ofDeployment("3", "3", 3), revived, deletedByRS, ownerSays("ReplicaSet api-5d4f", "SuccessfulCreate", "Created pod: api-5d4f-9", at(120))), is("pod_deleted", "rollout", likely), "Created pod: api-5d4f-9", ""},
 		{"the revisions are unknown", deleted(ofDeployment("", "", 3), deletedByRS), is("pod_deleted", "controller", confirmed), "revisions of the Deployment", ""},
 		{"another pod of the ReplicaSet", deleted(ofDeployment("2", "2", 1), says("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-11")), is("pod_deleted", "direct", likely), "audit log", "scale_down"},
 		{"an event of another time", deleted(ofDeployment("2", "2", 1), ownerSays("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-1", at(-600))), is("pod_deleted", "direct", likely), "", "scale_down"},

@@ -384,9 +384,12 @@ type Controller struct {
 	// deployment.kubernetes.io/revision of a ReplicaSet, the pod's controller-revision-hash
 	// under a StatefulSet or DaemonSet; NewestRevision is the one that is rolled out, known
 	// at the Deployment, StatefulSet or DaemonSet.
-	Revision       string      `json:"revision,omitempty"`
-	NewestRevision string      `json:"newestRevision,omitempty"`
-	Conditions     []Condition `json:"conditions,omitempty"`
+	Revision       string `json:"revision,omitempty"`
+	NewestRevision string `json:"newestRevision,omitempty"`
+	// Revived tells that a ReplicaSet was of an older revision for a while: a rollback gave it
+	// the newest.
+	Revived    bool        `json:"revived,omitempty"`
+	Conditions []Condition `json:"conditions,omitempty"`
 	// BackoffLimit and DeadlineSeconds are those of a Job.
 	BackoffLimit    *int32 `json:"backoffLimit,omitempty"`
 	DeadlineSeconds *int64 `json:"deadlineSeconds,omitempty"`

@@ -237,6 +237,7 @@ metadata:
 spec: {replicas: 0}
 status: {replicas: 0, conditions: [{type: ReplicaFailure, status: "True", reason: FailedCreate, message: "exceeded quota", lastTransitionTime: "2026-03-01T10:00:00Z"}]}
 `)
+	revived := read[appsv1.ReplicaSet](t, `{metadata: {name: web-2, uid: r2, annotations: {deployment.kubernetes.io/revision: "3", deployment.kubernetes.io/revision-history: "1"}}}`)
 	d := read[appsv1.Deployment](t, `
 metadata: {name: web, uid: d1, annotations: {deployment.kubernetes.io/revision: "4"}}
 spec: {replicas: 2}
@@ -271,6 +272,9 @@ status: {conditions: [{type: Failed, status: "True", reason: BackoffLimitExceede
 				Kind: "Deployment", Name: "web", UID: "d1", Known: true, Replicas: new(int32(2)), Revision: "3", NewestRevision: "4",
 				Conditions: []evidence.Condition{{Type: "Progressing", Status: "True", Reason: "ReplicaSetUpdated"}},
 			},
+		}},
+		{"rolled back to", owned(new(corev1.Pod), "ReplicaSet", "web-2", "r2"), []metav1.Object{revived}, []evidence.Controller{
+			{Kind: "ReplicaSet", Name: "web-2", UID: "r2", Known: true, Revision: "3", Revived: true},
 		}},
 		{"half read", owned(new(corev1.Pod), "Job", "nightly", "j1"), []metav1.Object{job}, []evidence.Controller{
 			{

@@ -20,6 +20,9 @@ import (
 // k8s.io/kubernetes pkg/controller/deployment/util.
 const annotationRevision = "deployment.kubernetes.io/revision"
 
+// annotationRevisionHistory lists the revisions that a ReplicaSet was before.
+const annotationRevisionHistory = "deployment.kubernetes.io/revision-history"
+
 // labelTemplateGeneration is that of a DaemonSet's pods (k8s.io/api/extensions/v1beta1 DaemonSetTemplateGenerationKey).
 const labelTemplateGeneration = "pod-template-generation"
 
@@ -64,6 +67,7 @@ func controller(c *evidence.Controller, o metav1.Object, pod *corev1.Pod, revisi
 	switch o := o.(type) {
 	case *appsv1.ReplicaSet:
 		c.Replicas, c.Revision = o.Spec.Replicas, o.Annotations[annotationRevision]
+		c.Revived = o.Annotations[annotationRevisionHistory] != ""
 		for _, s := range bounded(o.Status.Conditions) {
 			c.Conditions = append(c.Conditions, condition(string(s.Type), string(s.Status), s.Reason, s.Message, s.LastTransitionTime))
 		}
