@@ -25,12 +25,6 @@ func Watch(ctx context.Context, s Source, settle time.Duration, logger *slog.Log
 	return live.tell(ctx, &pipeline.Relay{Ledger: ledger, Settle: settle, Settled: live.runtime.Settled, Deliver: show, Now: time.Now})
 }
 
-// Last returns what Look finds of all pods.
-func Last(ctx context.Context, s Source, logger *slog.Logger) (record.Document, error) {
-	found, coverage, err := Look(ctx, s, nil, logger)
-	return Document(found, coverage), err
-}
-
 // Look finds the last stops that the cluster's own statuses still show, and the stalls,
 // with the evidence for each; log tails are read where Source.Logs says so. A filter
 // narrows the pods down; then a pod of which there is nothing to find comes too, as a

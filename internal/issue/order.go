@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/whyrestart/whyrestart/internal/record"
 )
 
 // lately is what counts for the order of a list.
@@ -59,7 +57,7 @@ func Compare(now time.Time) func(a, b *Issue) int {
 		as, bs := a.state(now), b.state(now)
 		return cmp.Or(
 			trueFirst(as.Active(), bs.Active()),
-			cmp.Compare(severity(a.Category), severity(b.Category)),
+			cmp.Compare(a.Category.Rank(), b.Category.Rank()),
 			cmp.Compare(slices.Index(states, as), slices.Index(states, bs)),
 			-cmp.Compare(a.Pods.since(since), b.Pods.since(since)),
 			-cmp.Compare(a.since(since), b.since(since)),
@@ -77,18 +75,6 @@ func trueFirst(a, b bool) int {
 		return -1
 	}
 	return 1
-}
-
-func severity(c record.Category) int {
-	switch c {
-	case record.Failure:
-		return 0
-	case record.Disruption:
-		return 1
-	case record.Lifecycle:
-		return 2
-	}
-	return 0 // what is not known may be a failure
 }
 
 // since is how many stops there were in the hours from a time on.

@@ -136,25 +136,11 @@ func join(host, port string) string {
 
 // label is a workload in the form "shop/deploy/checkout".
 func label(k *Key) string {
-	kind, name := strings.ToLower(k.Workload.Kind), k.Workload.Name
-	switch kind {
-	case "deployment":
-		kind = "deploy"
-	case "statefulset":
-		kind = "sts"
-	case "daemonset":
-		kind = "ds"
-	case "replicaset":
-		kind = "rs"
-	case "replicationcontroller":
-		kind = "rc"
-	case "cronjob":
-		kind = "cj"
-	}
+	w := k.Workload.Short()
 	if k.Group != "" {
-		kind, name = "group", k.Group
+		w = "group/" + k.Group
 	}
-	return cut(k.Namespace+"/"+kind+"/"+name, maxName)
+	return cut(k.Namespace+"/"+w, maxName)
 }
 
 // phrase says in words what a cause, with its detail, did to a subject.

@@ -69,19 +69,7 @@ func GroupBy(records []record.Record) []Group {
 // ByWeight orders findings as a person wants them: failures, disruptions, lifecycle, and
 // the newest first.
 func ByWeight(a, b *record.Record) int {
-	return cmp.Or(cmp.Compare(weight(a.Category), weight(b.Category)), b.When().Compare(a.When()))
-}
-
-func weight(c record.Category) int {
-	switch c {
-	case record.Failure:
-		return 0
-	case record.Disruption:
-		return 1
-	case record.Lifecycle:
-		return 2
-	}
-	return 3
+	return cmp.Or(cmp.Compare(a.Category.Rank(), b.Category.Rank()), b.When().Compare(a.When()))
 }
 
 // GroupTable writes groups as a table. Its last column is one sentence, cut to the width

@@ -170,14 +170,14 @@ func (t IssueTable) incidents(w io.Writer, incidents []issue.Incident) error {
 // CompareIncidents orders incidents as a person on call wants them: failures first, and then
 // the newest.
 func CompareIncidents(a, b issue.Incident) int {
-	return cmp.Or(cmp.Compare(weight(IncidentCategory(&a)), weight(IncidentCategory(&b))), b.Last.Compare(a.Last), strings.Compare(a.ID, b.ID))
+	return cmp.Or(cmp.Compare(IncidentCategory(&a).Rank(), IncidentCategory(&b).Rank()), b.Last.Compare(a.Last), strings.Compare(a.ID, b.ID))
 }
 
 // IncidentCategory is the worst category of an incident's stops.
 func IncidentCategory(in *issue.Incident) record.Category {
 	worst := record.Lifecycle
 	for _, v := range in.Categories.Values {
-		if c := record.Category(v.Value); weight(c) < weight(worst) {
+		if c := record.Category(v.Value); c.Rank() < worst.Rank() {
 			worst = c
 		}
 	}
@@ -201,7 +201,7 @@ func IssueWorkload(i *issue.Issue) string {
 	if i.Group != "" {
 		return "group/" + i.Group
 	}
-	return shortWorkload(i.Workload)
+	return i.Workload.Short()
 }
 
 // issueCause is the cause with its detail.

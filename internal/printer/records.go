@@ -143,26 +143,7 @@ func Workload(r *record.Record) string {
 	if r.Workload == nil {
 		return "pod/" + r.Pod
 	}
-	return shortWorkload(*r.Workload)
-}
-
-func shortWorkload(w record.Workload) string {
-	kind := strings.ToLower(w.Kind)
-	switch kind {
-	case "deployment":
-		kind = "deploy"
-	case "statefulset":
-		kind = "sts"
-	case "daemonset":
-		kind = "ds"
-	case "replicaset":
-		kind = "rs"
-	case "replicationcontroller":
-		kind = "rc"
-	case "cronjob":
-		kind = "cj"
-	}
-	return kind + "/" + w.Name
+	return r.Workload.Short()
 }
 
 // Duration is a short form as kubectl's ages have: 41s, 3m12s, 6h4m, 12d.

@@ -13,6 +13,7 @@ package record
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -54,6 +55,18 @@ const (
 	// Lifecycle means that somebody wanted the stop: a rollout, a deletion, a finished job.
 	Lifecycle Category = "lifecycle"
 )
+
+// Rank orders categories, what is broken first. What is not known may be a failure.
+func (c Category) Rank() int {
+	switch c {
+	case Disruption:
+		return 1
+	case Lifecycle:
+		return 2
+	case Failure:
+	}
+	return 0
+}
 
 // Confidence tells how well a cause is proven.
 type Confidence string
@@ -116,6 +129,26 @@ type Record struct {
 type Workload struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
+}
+
+// Short is the workload as kubectl spells kinds: "deploy/checkout".
+func (w Workload) Short() string {
+	kind := strings.ToLower(w.Kind)
+	switch kind {
+	case "deployment":
+		kind = "deploy"
+	case "statefulset":
+		kind = "sts"
+	case "daemonset":
+		kind = "ds"
+	case "replicaset":
+		kind = "rs"
+	case "replicationcontroller":
+		kind = "rc"
+	case "cronjob":
+		kind = "cj"
+	}
+	return kind + "/" + w.Name
 }
 
 // Stop holds what is known of the end of one container instance.

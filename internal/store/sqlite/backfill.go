@@ -46,16 +46,6 @@ func (s *Store) group(ctx context.Context, atStart int) error {
 	return nil
 }
 
-// groupAll counts what is left.
-func (s *Store) groupAll(ctx context.Context) error {
-	for {
-		n, err := s.groupSome(ctx, groupStep)
-		if err != nil || n == 0 {
-			return err
-		}
-	}
-}
-
 func (s *Store) groupRest(ctx context.Context, total int) {
 	began := time.Now()
 	for {

@@ -292,3 +292,13 @@ func TestBrokenIssue(t *testing.T) {
 		t.Errorf("the log says %q", log.String())
 	}
 }
+
+// groupAll counts what is left.
+func (s *Store) groupAll(ctx context.Context) error {
+	for {
+		n, err := s.groupSome(ctx, groupStep)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
