@@ -171,7 +171,7 @@ func (p *page) resolved(i *issue.Issue, by func(string) string) string {
 	case issue.ByImage:
 		text := "resolved: its pods run another image"
 		if i.Image != "" {
-			text += ", not " + i.Image
+			text += ", " + i.Image
 		}
 		return text
 	case issue.ByDeletion:
