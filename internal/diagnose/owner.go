@@ -42,8 +42,10 @@ func attribute(e *evidence.Evidence, a *answer) {
 // deletion is the search for who deleted a pod between two times; both are zero where
 // the time is not known at all.
 type deletion struct {
-	e           *evidence.Evidence
-	from, to    time.Time
+	e        *evidence.Evidence
+	from, to time.Time
+	// said is when the controller says that it deleted the pod, zero where it does not.
+	said        time.Time
 	detail, why string
 	jobDeadline bool
 	// unsure tells that who it was follows from what the events do not say, or not yet.
@@ -85,6 +87,7 @@ func (d *deletion) decide() {
 	if ev := d.event(o, own); ev != nil {
 		q := record.Evidence{Source: "event", Object: namespaced(e, ev.Object), Field: ev.Reason, Value: ev.Message, Time: ev.Last}
 		d.evidence = append(d.evidence, q)
+		d.said = ev.Last
 		d.byController(own)
 		return
 	}
@@ -219,7 +222,7 @@ func (d *deletion) scaledUpOther(own *evidence.Controller) bool {
 	for i := range d.e.Owner.Events {
 		ev := &d.e.Owner.Events[i]
 		if ev.Reason != "ScalingReplicaSet" || !strings.HasPrefix(ev.Message, "Scaled up replica set ") || d.to.IsZero() ||
-			ev.Last.Before(d.from.Add(-10*time.Minute)) || ev.Last.After(d.to) {
+			ev.Last.Before(d.from.Add(-10*time.Minute)) || ev.Last.After(d.last()) {
 			continue
 		}
 		if last == nil || !ev.Last.Before(last.Last) {
@@ -233,11 +236,20 @@ func (d *deletion) scaledUpOther(own *evidence.Controller) bool {
 	return true
 }
 
+// last is the end of the time in which the deletion was decided. All controllers have one
+// clock: what they say that they did later, as in a rollback at once, was no reason.
+func (d *deletion) last() time.Time {
+	if !d.said.IsZero() && d.said.Before(d.to) {
+		return d.said
+	}
+	return d.to
+}
+
 // createdLater tells that the ReplicaSet created a pod after this one was deleted.
 func (d *deletion) createdLater(own *evidence.Controller) bool {
 	for i := range d.e.Owner.Events {
 		ev := &d.e.Owner.Events[i]
-		if ev.Reason == "SuccessfulCreate" && strings.HasPrefix(ev.Message, "Created pod: "+own.Name+"-") && !d.to.IsZero() && ev.Last.After(d.to) {
+		if ev.Reason == "SuccessfulCreate" && strings.HasPrefix(ev.Message, "Created pod: "+own.Name+"-") && !d.to.IsZero() && ev.Last.After(d.last()) {
 			d.evidence = append(d.evidence, record.Evidence{Source: "event", Object: namespaced(d.e, ev.Object), Field: ev.Reason, Value: ev.Message, Time: ev.Last})
 			return true
 		}

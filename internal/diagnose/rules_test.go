@@ -90,6 +90,8 @@ func TestWhoDeletedThePod(t *testing.T) {
 		{"an old revision, and nobody says that it was the controller", deleted(ofDeployment("1", "2", 3)), is("pod_deleted", "direct", likely), "may have deleted it", ""},
 		{"scaled down", deleted(ofDeployment("2", "2", 1), deletedByRS), is("pod_deleted", "scale_down", confirmed), "Deployment api scaled down to 1|get horizontalpodautoscalers", "rollout"},
 		{"scaled down, or rolled out and back since", deleted(ofDeployment("3", "3", 1), revived, deletedByRS), is("pod_deleted", "scale_down", likely), "if that came later, a rollout deleted the pod", ""},
+		{"rolled out, and back at once", deleted(ofDeployment("3", "3", 3), revived, ownerSays("Deployment api", "ScalingReplicaSet", "Scaled up replica set api-77 from 0 to 1", at(56)), deletedByRS,
+			ownerSays("Deployment api", "ScalingReplicaSet", "Scaled up replica set api-5d4f from 0 to 1", at(59))), is("pod_deleted", "rollout", confirmed), "Scaled up replica set api-77", "scale_down"},
 		{"rolled out and back since", deleted(ofDeployment("3", "3", 3), revived, deletedByRS, ownerSays("ReplicaSet api-5d4f", "SuccessfulCreate", "Created pod: api-5d4f-9", at(120))), is("pod_deleted", "rollout", likely), "Created pod: api-5d4f-9", ""},
 		{"the revisions are unknown", deleted(ofDeployment("", "", 3), deletedByRS), is("pod_deleted", "controller", confirmed), "revisions of the Deployment", ""},
 		{"another pod of the ReplicaSet", deleted(ofDeployment("2", "2", 1), says("ReplicaSet api-5d4f", "SuccessfulDelete", "Deleted pod: api-11")), is("pod_deleted", "direct", likely), "audit log", "scale_down"},
