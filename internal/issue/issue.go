@@ -264,6 +264,9 @@ type Action struct {
 	Until time.Time
 	By    string
 	Note  string
+	// Count is how many records the issue had when it was decided; where it is not zero and the
+	// issue has another number by now, nothing is done: ErrChanged.
+	Count int64
 	// Resolution, Image and ImageID go with StatusResolved.
 	Resolution Resolution
 	Image      string

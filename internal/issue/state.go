@@ -252,6 +252,9 @@ func (i *Issue) bursts(at time.Time) bool {
 	return last >= leastBurst && float64(last)*known.Hours() >= fourTimes*float64(before)
 }
 
+// ErrChanged tells that an issue is not any more what an action was decided for.
+var ErrChanged = errors.New("it has other records by now")
+
 // Bounds of what a person says.
 const maxNote = 2000
 
@@ -264,6 +267,9 @@ const maxNote = 2000
 func (i *Issue) Amend(a Action) error {
 	if err := a.check(); err != nil {
 		return fmt.Errorf("issue %s: %w", i.ID, err)
+	}
+	if a.Count != 0 && a.Count != i.Count {
+		return fmt.Errorf("issue %s: %w", i.ID, ErrChanged)
 	}
 	i.decide(a.Status, utc(a.At))
 	i.Prior = nil

@@ -1,6 +1,7 @@
 package issue_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -294,6 +295,22 @@ func TestUndo(t *testing.T) {
 			t.Errorf("%s with %d", i.State, i.Count)
 		}
 	})
+}
+
+func TestAmendOfWhatChanged(t *testing.T) {
+	m := issue.NewMemory(0)
+	i := keep(t, m, at(0, minute)...)
+	a := issue.Action{Status: issue.StatusResolved, At: t0.Add(hour), Count: 1}
+	if _, err := m.Amend(i.ID, a); !errors.Is(err, issue.ErrChanged) {
+		t.Errorf("with another record: %v", err)
+	}
+	if i, _ := m.Issue(i.ID, t0.Add(hour)); i.State != issue.New {
+		t.Errorf("it is %s", i.State)
+	}
+	a.Count = 2
+	if i, err := m.Amend(i.ID, a); err != nil || i.Status != issue.StatusResolved {
+		t.Errorf("%s, %v", i.Status, err)
+	}
 }
 
 func TestAmend(t *testing.T) {

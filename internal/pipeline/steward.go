@@ -322,9 +322,9 @@ func (s *Steward) resolve(ctx context.Context, is *issue.Issue, since time.Time,
 	if is.Seen.After(since) {
 		since = is.Seen // what was counted is no regression
 	}
-	a.Status, a.At = issue.StatusResolved, since.UTC()
+	a.Status, a.At, a.Count = issue.StatusResolved, since.UTC(), is.Count
 	switch _, err := s.Store.Amend(ctx, is.ID, a); {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, issue.ErrChanged): // as above
 		return nil
 	case err != nil:
 		return fmt.Errorf("resolve issue %s: %w", is.ID, err)
