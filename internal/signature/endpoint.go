@@ -96,7 +96,16 @@ func endpointAt(s string, l lead) (endpoint, bool) {
 	if !e.ip {
 		e.host = lowerASCII(e.host)
 	}
-	return e, true
+	return e, scheme != "" || e.port != "" || quoted || !goesOn(e.host)
+}
+
+// goesOn tells a word by which a sentence goes on that names no host: "connect to host failed".
+func goesOn(w string) bool {
+	switch w {
+	case "failed", "refused", "closed", "lost", "timed", "unreachable", "is", "was", "could", "cannot", "not", "and", "by", "with", "the", "a", "an", "this", "that", "port":
+		return true
+	}
+	return false
 }
 
 // userinfo returns how much of a token stands before the host: the user and the password.

@@ -7,6 +7,28 @@ import (
 )
 
 // TestTarget reads what clients of many languages say of a server that they cannot reach.
+// TestNoTarget holds that the words of a sentence are no hosts: workloads that cannot reach anything
+// are not one incident.
+func TestNoTarget(t *testing.T) {
+	for _, log := range []string{
+		"fatal: connect to host failed: connection refused", "fatal: resolve host failed: Temporary failure in name resolution",
+		"fatal: could not resolve host the first time: no such host", "fatal: connect to host is not possible: connection refused",
+	} {
+		if s := Find([]string{log}); s == nil || s.Target != "" {
+			t.Errorf("%q: %+v", log, s)
+		}
+	}
+	for log, want := range map[string]string{
+		`fatal: could not resolve host "failed": no such host`: "failed",
+		"fatal: connect to host is:22: connection refused":     "is:22",
+		"curl: (6) Could not resolve host: db":                 "db",
+	} {
+		if s := Find([]string{log}); s == nil || s.Target != want {
+			t.Errorf("%q: %+v, want %s", log, s, want)
+		}
+	}
+}
+
 func TestTarget(t *testing.T) {
 	tests := []struct{ log, want string }{
 		// Go
