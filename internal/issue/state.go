@@ -216,7 +216,8 @@ func (i *Issue) escalate(p *part) {
 		return
 	}
 	i.EscalatedAt = at
-	if i.Status == StatusArchived {
+	// One that was over when somebody decided, and is told late, is what that was decided of.
+	if i.Status == StatusArchived && at.After(i.Since) {
 		i.overturn(at, at)
 	}
 }

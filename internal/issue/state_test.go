@@ -103,6 +103,11 @@ func TestState(t *testing.T) {
 			{records: at(6 * hour), at: 6 * hour, want: issue.New},
 			{at: 4 * hour, want: issue.New},
 		}},
+		{"a burst of before it was archived, told late", []step{
+			{records: every(0, hour, 24), at: 23 * hour, want: issue.New},
+			{act: eve(issue.StatusArchived, 27*hour), at: 27 * hour, want: issue.Archived},
+			{records: every(24*hour, minute, 20), at: 27*hour + minute, want: issue.Archived},
+		}},
 		{"archived until it escalates", []step{
 			{records: every(0, hour, 24)},
 			{act: eve(issue.StatusArchived, 23*hour+1), at: 24 * hour, want: issue.Archived},
