@@ -92,6 +92,10 @@ func (d *differ) note(field, before, after string) {
 	if len(d.out) >= maxChanges {
 		return
 	}
+	if d.hide != nil && max(len(before), len(after)) > maxChanged && !strings.Contains(field, ".env[") {
+		// What says that a value is a secret may stand before the part that is kept.
+		before, after = d.hide([]string{before})[0], d.hide([]string{after})[0]
+	}
 	c := record.FieldChange{Field: clipTo(field, maxPath)}
 	if c.Old, c.New = around(before, after); c.Old == c.New {
 		c.Old, c.New, c.Hidden = "", "", true

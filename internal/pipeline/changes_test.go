@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -376,6 +377,11 @@ func TestRolloutShowsNoSecret(t *testing.T) {
 		{Name: "TOKEN", Value: "hunter5"}, {Name: "PASSWORD", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "db"}, Key: "password"}}},
 	}
 	after.Labels = map[string]string{"password": "hunter6hunter6"}
+	// So long that of its value only the part around the difference is kept.
+	for n, t := range []*corev1.PodTemplateSpec{&before, &after} {
+		path := "/health?" + strings.Repeat("x", 150) + "&api_key=" + strings.Repeat("k", 32) + fmt.Sprint("hunter", n)
+		t.Spec.Containers[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(80)}}}
+	}
 	s := &shop{owner: web, sets: []*appsv1.ReplicaSet{replicaSet("old", "41", -90, before), replicaSet("new", "42", -6, after)}}
 	f := stopOf(t, watching(s, &recorded{}, 600), oomed("u", "new", -5))
 	if text := fmt.Sprint(f.Record, f.Evidence); strings.Contains(text, "hunter") {
@@ -386,6 +392,7 @@ func TestRolloutShowsNoSecret(t *testing.T) {
 		{Field: "containers[app].args", New: "--api-key=[redacted]"},
 		{Field: "containers[app].env[TOKEN]", New: "literal value"},
 		{Field: "containers[app].env[PASSWORD]", New: "secretKeyRef db/password"},
+		{Field: "containers[app].livenessProbe.httpGet", Hidden: true},
 		{Field: "metadata.labels[password]", New: "[redacted]"},
 	}
 	if d := cmp.Diff(want, f.Record.Changes[0].Fields); d != "" {
