@@ -116,6 +116,10 @@ func runAmend(ctx context.Context, e *environment, o *amendOptions, a amendment,
 		}
 		done.State = done.At(now)
 		doc.Issues = append(doc.Issues, done)
+		if a.status == issue.StatusResolved && done.Open > 0 {
+			// It comes back by the next one that begins, and this one has begun.
+			fmt.Fprintf(e.Err, "whyrestart: %s: stalls that still last no longer show in the list: %d\n", printer.Escape(done.ID), done.Open)
+		}
 		if o.output.format == "" {
 			fmt.Fprintf(e.Out, "issue/%s %s\n", printer.Escape(done.ID), o.said(a))
 		}

@@ -87,3 +87,32 @@ func TestAmendBesideServe(t *testing.T) {
 		t.Errorf("%s stops, want 4", got)
 	}
 }
+
+// TestResolveWhatLasts holds that nobody takes a stall for over because it left the list.
+func TestResolveWhatLasts(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	path := filepath.Join(t.TempDir(), "h.db")
+	db, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := record.Record{
+		Kind: record.KindStall, ID: "0123456789abcdef01234567", Namespace: "shop", Pod: "web-0", PodUID: "u", Category: record.Failure,
+		Stall: &record.Stall{Begin: time.Now().Add(-time.Hour)}, ObservedAt: time.Now(), Diagnosis: record.Diagnosis{Cause: "unschedulable", Confidence: record.Confirmed},
+	}
+	if err := db.Append(t.Context(), store.Batch{Records: []record.Record{r}}); err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := db.Issues(t.Context(), store.IssueQuery{})
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d issues, %v", len(list), err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	code := Main(t.Context(), []string{"whyrestart", "resolve", list[0].ID, "--store", path}, Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: &errs})
+	if want := "whyrestart: " + list[0].ID + ": stalls that still last no longer show in the list: 1\n"; code != exitDone || errs.String() != want {
+		t.Errorf("exit code %d, %q", code, &errs)
+	}
+}
