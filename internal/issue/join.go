@@ -69,7 +69,12 @@ func (p *poster) join(own *Issue) (*Issue, error) {
 		if i.Known == 0 || i.Fingerprint == p.fingerprint || p.from != nil && i.ID == p.from.ID || !i.near(p.part.at) || !i.fits(&p.part) {
 			continue
 		}
-		// A stop of which so little is known does not bring back what was resolved.
+		// A stop of which so little is known does not vanish, with another image, in what somebody
+		// wants to hear nothing of.
+		if i.silenced() && p.part.image != "" && i.Images.of(p.part.image) == 0 {
+			continue
+		}
+		// Nor does it bring back what was resolved.
 		if i.Status == StatusResolved && (p.part.at.After(i.Since) && !i.lags(&p.part)) {
 			continue
 		}
@@ -94,6 +99,19 @@ func (i *Issue) fits(p *part) bool {
 	return i.ExitCodes.of(p.code) > 0
 }
 
+// silenced tells that somebody wants to hear nothing of the issue.
+func (i *Issue) silenced() bool { return i.Status == StatusMuted || i.Status == StatusArchived }
+
+// ran tells that an issue was seen with all images of another.
+func (i *Issue) ran(w *Issue) bool {
+	for _, c := range w.Images.Values {
+		if i.Images.of(c.Value) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // acted tells that somebody decided something about the issue.
 func (i *Issue) acted() bool { return i.By != "" || i.Status != Open && i.Status != "" }
 
@@ -112,7 +130,8 @@ func (p *poster) absorb(into *Issue, incident *Incident, arrives bool) error {
 		if p.from != nil && w.ID == p.from.ID {
 			w = p.from // as it is without the record; with none left, its ID lives on
 		}
-		if w.ID == into.ID || w.Known > 0 || w.acted() || w.Count > 0 && !w.near(p.part.at) || !into.covers(w) {
+		if w.ID == into.ID || w.Known > 0 || w.acted() || w.Count > 0 && !w.near(p.part.at) || !into.covers(w) ||
+			into.silenced() && !into.ran(w) {
 			continue
 		}
 		into.merge(w)

@@ -160,7 +160,7 @@ func (p *poster) move(into *Issue, incident *Incident) error {
 		}
 	}
 	// What came within a day of it, and with this exit code, has joined it already.
-	p.settled = !p.isNew && into.Known > 0 && into.Status != StatusResolved && into.near(p.part.at) && into.fits(&p.part) && (p.from == nil || same)
+	p.settled = !p.isNew && into.Known > 0 && into.Status != StatusResolved && !into.silenced() && into.near(p.part.at) && into.fits(&p.part) && (p.from == nil || same)
 	if arrives {
 		into.arrive(&p.part, p.reopened)
 	}

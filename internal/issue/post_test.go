@@ -39,6 +39,7 @@ func TestWeak(t *testing.T) {
 	killed := cause("sigkill_unattributed", record.Unknown)
 	unread := cause("app_exit", record.Likely)
 	read := func(r *record.Record) { r.Log = &record.Log{Lines: []string{"bye"}} }
+	v2 := func(r *record.Record) { r.Image = "app:v2" }
 	one, two := said("panic", "one"), said("exception", "two")
 	none := issue.Action{}
 	type step struct {
@@ -68,6 +69,8 @@ func TestWeak(t *testing.T) {
 		{"no exit code fits all", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed, noCode), none}}, []string{"liveness_probe: 2 (1)"}},
 		{"but does not vanish in what is muted", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed, noCode), act(issue.StatusMuted, 1)}}, []string{"liveness_probe: 1 (1)", "sigkill_unattributed: 1 (0)"}},
 		{"what is muted is muted as a whole", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed), act(issue.StatusMuted, 1)}}, []string{"liveness_probe: 2 (1)"}},
+		{"but not what another image does", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed, v2), act(issue.StatusArchived, 1)}, {"3", 2 * minute, fs(probe), none}}, []string{"liveness_probe: 2 (2)", "sigkill_unattributed: 1 (0)"}},
+		{"until that does the same", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed, v2), act(issue.StatusArchived, 1)}, {"3", 2 * minute, fs(probe, v2), none}}, []string{"liveness_probe: 3 (2)"}},
 		{"what is resolved does not come back for it", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed), act(issue.StatusResolved, 1)}}, []string{"liveness_probe: 1 (1)", "sigkill_unattributed: 1 (0)"}},
 		{"until it does", []step{{"1", 0, fs(probe), none}, {"2", minute, fs(killed), act(issue.StatusResolved, 1)}, {"3", hour, fs(probe), none}}, []string{"liveness_probe: 3 (2)"}},
 		{"somebody acted on it", []step{{"1", 0, fs(killed), none}, {"2", minute, fs(probe), act(issue.StatusMuted, 1)}, {"3", hour, fs(killed), none}}, []string{"liveness_probe: 1 (1)", "sigkill_unattributed: 2 (0)"}},
