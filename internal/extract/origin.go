@@ -19,11 +19,12 @@ import (
 const maxGroup = 253
 
 // origin says in a record where its pod comes from: on which node it is, since when it
-// exists, which revision of its workload made it, and of which group it says that it is.
+// exists, what its name is made from, which revision of its workload made it, and of which group it says that it is.
 func origin(r *record.Record, pod *corev1.Pod) {
 	r.Node = pod.Spec.NodeName
 	r.PodCreatedAt = detect.KnownTime(pod.CreationTimestamp.Time)
 	r.Revision = Revision(pod)
+	r.GenerateName = clipTo(pod.GenerateName, maxGroup)
 	r.Group = Group(pod.Annotations)
 }
 

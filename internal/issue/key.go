@@ -23,7 +23,8 @@ const (
 // KeyOf returns the key of the issue that a record belongs to by itself.
 //
 // It is a function of the record alone, and nothing that changes from one stop to the next is in
-// it: no pod, node, tag, hash or time. A pod without a controller is its own workload; the
+// it: no pod, node, tag, hash or time. A pod without a controller is its own workload, or, where the
+// API server made up the end of its name (metadata.generateName), one of "run-*"; the
 // name of one that a kubelet runs from a file ends with that of its node (kubelet,
 // pkg/kubelet/config/common.go, generatePodName), which is cut off.
 func KeyOf(r *record.Record) Key {
@@ -58,6 +59,9 @@ func workloadOf(r *record.Record) record.Workload {
 	w := record.Workload{Kind: "Pod", Name: r.Pod}
 	if r.Workload != nil && r.Workload.Name != "" {
 		w = *r.Workload
+	}
+	if from := r.GenerateName; w.Kind == "Pod" && from != "" && len(w.Name) > len(from) && strings.HasPrefix(w.Name, from) {
+		return record.Workload{Kind: "Pod", Name: cut(from, maxName) + "*"}
 	}
 	if w.Kind == "Pod" && r.Node != "" {
 		if name, ok := strings.CutSuffix(w.Name, "-"+r.Node); ok && name != "" {

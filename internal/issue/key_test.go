@@ -62,6 +62,10 @@ func TestFingerprints(t *testing.T) {
 		{"app_exit without a signature", stop("1", t0, exit(1), cause("app_exit", record.Likely)), "a2c9983e8aff2f7dc236767f"},
 		{"stall", stall("1", t0, time.Time{}), "84b1a030002b73d14cc73159"},
 		{"bare pod", stop("1", t0, func(r *record.Record) { r.Workload = nil; r.Pod = "debug" }), "c8334aa23de0bfcc4261129f"},
+		{"bare pods with generated names", stop("1", t0, func(r *record.Record) {
+			r.Workload, r.Pod, r.GenerateName = &record.Workload{Kind: "Pod", Name: "run-x2kpl"}, "run-x2kpl", "run-"
+		}), "3bb2c554b82a142db082b1c4"},
+		{"a pod of another name than it was to have", stop("1", t0, func(r *record.Record) { r.Workload = nil; r.Pod, r.GenerateName = "debug", "run-" }), "c8334aa23de0bfcc4261129f"},
 		{"static pod", stop("1", t0, func(r *record.Record) {
 			r.Workload = &record.Workload{Kind: "Pod", Name: "etcd-node-1"}
 			r.Pod = "etcd-node-1"

@@ -84,7 +84,7 @@ func named(pod *corev1.Pod) *corev1.Pod {
 	}
 	n := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Labels: pod.Labels, OwnerReferences: pod.OwnerReferences,
-		CreationTimestamp: pod.CreationTimestamp,
+		CreationTimestamp: pod.CreationTimestamp, GenerateName: pod.GenerateName,
 	}}
 	if group, ok := pod.Annotations[issue.GroupAnnotation]; ok {
 		n.Annotations = map[string]string{issue.GroupAnnotation: group}

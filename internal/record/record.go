@@ -116,6 +116,8 @@ type Record struct {
 	// the value of the label pod-template-hash or controller-revision-hash.
 	PodCreatedAt time.Time `json:"podCreatedAt,omitzero"`
 	Revision     string    `json:"revision,omitempty"`
+	// GenerateName is what the pod's name begins with, where the API server made up the rest.
+	GenerateName string `json:"generateName,omitempty"`
 	// Group replaces the workload in the issue's identity, where the pod's annotation
 	// whyrestart.dev/group or a merge rule says so.
 	Group string `json:"group,omitempty"`

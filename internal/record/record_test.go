@@ -37,7 +37,7 @@ func fullStop() Record {
 		Life: []LifeStep{{Step: "started", Container: "api", Time: at(5), Seconds: new(1.5), UsualSeconds: new(2.5), Text: "t", Source: "event"}},
 		Log:  &Log{Lines: []string{"one", "two"}, Instance: LogProven, Truncated: true, Redactions: 2, Missing: "m"},
 
-		PodCreatedAt: at(1), Revision: "5d8f7c", Group: "g", Issue: &IssueRef{ID: "WR-4F2A1C", State: "new", Count: 3, Pods: 2, MorePods: true, Incident: "WI-1"},
+		PodCreatedAt: at(1), Revision: "5d8f7c", GenerateName: "checkout-", Group: "g", Issue: &IssueRef{ID: "WR-4F2A1C", State: "new", Count: 3, Pods: 2, MorePods: true, Incident: "WI-1"},
 		Changes: []Change{{
 			Kind: ChangeRollout, Object: "Deployment shop/checkout", Time: at(1), From: "40", To: "41", By: "kubectl-set", Text: "t",
 			Fields: []FieldChange{{Field: "containers[api].resources.limits.memory", Old: "512Mi", New: "256Mi", Hidden: true}},
@@ -131,7 +131,7 @@ func TestFieldNames(t *testing.T) {
 		diagnosis.advice diagnosis.advice.code diagnosis.advice.text diagnosis.advice.evidence diagnosis.advice.evidence.source diagnosis.advice.evidence.object diagnosis.advice.evidence.uid diagnosis.advice.evidence.field
 		diagnosis.advice.evidence.value diagnosis.advice.evidence.time life life.step life.container life.time life.seconds life.usualSeconds life.text life.source
 		log log.lines log.instance log.truncated log.redactions log.missing
-		diagnosis.signature diagnosis.target podCreatedAt revision group issue issue.id issue.state issue.count issue.pods issue.morePods issue.incident
+		diagnosis.signature diagnosis.target podCreatedAt revision generateName group issue issue.id issue.state issue.count issue.pods issue.morePods issue.incident
 		changes changes.kind changes.object changes.time changes.from changes.to changes.by changes.text
 		changes.fields changes.fields.field changes.fields.old changes.fields.new changes.fields.hidden`)
 	for _, tc := range []struct {
@@ -306,6 +306,8 @@ func TestWhen(t *testing.T) {
 	}{
 		{"a stop", stop, func(*Record) {}, at(5)},
 		{"a stop whose end has no time", stop, func(r *Record) { r.FinishedAt = time.Time{} }, at(6)},
+		{"a stop whose end has the time of a clock that is minutes behind", stop, func(r *Record) { r.PodCreatedAt = at(30) }, at(5)},
+		{"a stop whose end has the time of a clock that is years behind", stop, func(r *Record) { r.PodCreatedAt = at(5).AddDate(3, 0, 0) }, at(6)},
 		{"a stall", stall, func(*Record) {}, at(1)},
 		{"a stall whose begin has no time", stall, func(r *Record) { r.Begin = time.Time{} }, at(6)},
 		{"neither", Record{ObservedAt: at(6)}, func(*Record) {}, at(6)},

@@ -2,10 +2,16 @@ package record
 
 import "time"
 
+// aheadOfNode is how far a node's clock may be behind that of the API server before a time that it
+// wrote is not believed.
+const aheadOfNode = time.Hour
+
 // When returns the time that orders a record among others: when the stop ended or the
-// stall began, and where the runtime did not know that, when it was first seen.
+// stall began, and where the runtime did not know that, when it was first seen. A container that
+// ended long before its pod was created ended by a clock that is wrong.
 func (r *Record) When() time.Time {
 	switch {
+	case r.Stop != nil && !r.ObservedAt.IsZero() && r.FinishedAt.Before(r.PodCreatedAt.Add(-aheadOfNode)):
 	case r.Stop != nil && !r.FinishedAt.IsZero():
 		return r.FinishedAt
 	case r.Stall != nil && !r.Begin.IsZero():
@@ -31,6 +37,9 @@ func Refine(old, newer Record) Record {
 	}
 	if r.PodCreatedAt.IsZero() {
 		r.PodCreatedAt = old.PodCreatedAt
+	}
+	if r.GenerateName == "" {
+		r.GenerateName = old.GenerateName
 	}
 	if r.Revision == "" {
 		r.Revision = old.Revision
