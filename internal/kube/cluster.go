@@ -123,6 +123,8 @@ type objectKey struct {
 type answer struct {
 	value any
 	err   error
+	// at is when it was asked for.
+	at time.Time
 }
 
 // cached returns the answer to key from the cache, or by one read for all who ask at the
@@ -131,7 +133,7 @@ func (c *Cluster) cached(ctx context.Context, key objectKey, ttl, timeout time.D
 	refusal := objectKey{verb: key.verb, resource: key.resource, namespace: key.namespace, name: "\x00refused"}
 	for _, k := range []objectKey{key, refusal} {
 		if v, ok := c.cache.Get(k); ok {
-			if a, ok := v.(answer); ok {
+			if a, ok := v.(answer); ok && (k == refusal || !a.at.Before(pipeline.Oldest(ctx))) {
 				return a.value, a.err
 			}
 		}
@@ -139,17 +141,18 @@ func (c *Cluster) cached(ctx context.Context, key objectKey, ttl, timeout time.D
 	reading := c.flight.DoChan(fmt.Sprintf("%q", []string{key.verb, key.resource, key.namespace, key.name}), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 		defer cancel()
+		at := time.Now()
 		value, err := read(ctx)
 		switch problem := problemOf(err); {
 		case err != nil && (problem == Forbidden || problem == Unauthorized):
 			c.cache.Add(refusal, answer{err: err}, refusedTTL)
 		case errors.Is(err, errTooMany):
-			c.cache.Add(key, answer{err: err}, refusedTTL)
+			c.cache.Add(key, answer{err: err, at: at}, refusedTTL)
 		case ttl == 0:
 		case err != nil && problem != NotFound:
-			c.cache.Add(key, answer{err: err}, hiccupTTL)
+			c.cache.Add(key, answer{err: err, at: at}, hiccupTTL)
 		default:
-			c.cache.Add(key, answer{value: value, err: err}, ttl)
+			c.cache.Add(key, answer{value: value, err: err, at: at}, ttl)
 		}
 		return value, err
 	})

@@ -21,6 +21,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+
+	"github.com/whyrestart/whyrestart/internal/pipeline"
 )
 
 func newCluster(t testing.TB, c *rest.Config) *Cluster {
@@ -251,6 +253,14 @@ func TestClusterCache(t *testing.T) {
 			}
 		}
 		reads(1)
+		time.Sleep(2 * time.Second)
+		since := time.Now()
+		for _, notBefore := range []time.Time{since.Add(-time.Minute), since, since} {
+			if _, err := c.Node(pipeline.NotBefore(t.Context(), notBefore), "node-1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reads(2) // one that was from before the time, and then the one that is not
 		delete(server.objects, "/api/v1/nodes/node-1")
 		time.Sleep(objectTTL + time.Second)
 		for range 3 {
@@ -258,7 +268,7 @@ func TestClusterCache(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 		}
-		reads(2)
+		reads(3)
 		time.Sleep(objectTTL + time.Second)
 		server.before = func(w http.ResponseWriter, r *http.Request) bool {
 			server.status(w, r, forbidden("get"))
@@ -270,13 +280,13 @@ func TestClusterCache(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 		}
-		reads(3)
+		reads(4)
 		time.Sleep(refusedTTL + time.Second)
 		server.before = nil
 		if err := read(); !apierrors.IsNotFound(err) {
 			t.Fatalf("got %v", err)
 		}
-		reads(4)
+		reads(5)
 	})
 }
 

@@ -270,7 +270,7 @@ func (c *collector) owner(ctx context.Context, e *evidence.Evidence, pod *corev1
 		c.ownerEvents(ctx, e)
 		return
 	}
-	chain, err := c.Cluster.Controllers(ctx, pod)
+	chain, err := c.Cluster.Controllers(NotBefore(ctx, requested(e)), pod)
 	owner := extract.Owner(chain, ns, nil, pod)
 	gone := apierrors.IsNotFound(err)
 	if gone {

@@ -118,6 +118,21 @@ type ClusterReader interface {
 	ConfigMap(ctx context.Context, namespace, name string) (*metav1.PartialObjectMetadata, error)
 }
 
+// notBefore is the key of a context that NotBefore returns.
+type notBefore struct{}
+
+// NotBefore asks a ClusterReader that remembers answers for none that is older than a time: what
+// a controller was before it deleted a pod says nothing of why it did.
+func NotBefore(ctx context.Context, t time.Time) context.Context {
+	return context.WithValue(ctx, notBefore{}, t)
+}
+
+// Oldest is the time that NotBefore was given, zero where any answer will do.
+func Oldest(ctx context.Context) time.Time {
+	t, _ := ctx.Value(notBefore{}).(time.Time)
+	return t
+}
+
 // Revision is a pod template that a workload had.
 type Revision struct {
 	// Number is the workload's revision, Name what its pods have as pod-template-hash or

@@ -37,7 +37,7 @@ func TestKeyStays(t *testing.T) {
 		"nodes of AWS":        {"node ip-10-0-3-17.ec2.internal: connection refused", "node ip-10-120-33-7.ec2.internal: connection refused"},
 		"nodes of Azure":      {"node aks-nodepool1-12345678-vmss000003: connection refused", "node aks-nodepool1-87654321-vmss00000a: connection refused"},
 		"temporary files":     {"open /tmp/tmpab12cd: no space left on device", "open /tmp/tmpabcdefgh: no space left on device", "open /tmp/build-1234: no space left on device", "open /tmp/tmp.AbCdEfGhIj: no space left on device"},
-		"temporary elsewhere": {"open /work/tmpabcdefgh/x: no space left on device", "open /work/tmpx8y_2abc/x: no space left on device", "open /work/tmp12345678/x: no space left on device"},
+		"temporary elsewhere": {"open /data/tmpabcdefgh/x: no space left on device", "open /data/tmpx8y_2abc/x: no space left on device", "open /data/tmp12345678/x: no space left on device"},
 		"goroutines": {
 			"panic: boom\n\ngoroutine 1 [running]:\nmain.run(0x1)\n\t/app/main.go:10 +0x1d", "panic: boom\n\ngoroutine 4711 [running]:\nmain.run(0xc000123456)\n\t/app/main.go:12 +0x2e"},
 		"closures":          {"panic: boom\n\ngoroutine 1 [running]:\nmain.run.func1(0x1)\n\t/app/main.go:10 +0x1d", "panic: boom\n\ngoroutine 1 [running]:\nmain.run.func12(0x1)\n\t/app/main.go:10 +0x1d"},
