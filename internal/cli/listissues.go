@@ -280,29 +280,6 @@ func (f *outputFlags) issues(e *environment, d issue.Document) error {
 	if d.Incidents == nil {
 		d.Incidents = []issue.Incident{}
 	}
-	if f.template != nil {
-		items := make([]any, len(d.Issues))
-		for i := range d.Issues {
-			items[i] = d.Issues[i]
-		}
-		return f.template.print(e.Out, d, items)
-	}
-	switch f.format {
-	case "json":
-		return printer.JSON(e.Out, d)
-	case "yaml":
-		return printer.YAML(e.Out, d)
-	}
-	for _, i := range d.Issues {
-		var err error
-		if f.format == "jsonl" {
-			err = printer.JSONLine(e.Out, i)
-		} else {
-			err = printer.IssueName(e.Out, i)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := forPrograms(f, e.Out, d, d.Issues, printer.IssueName)
+	return err
 }

@@ -52,22 +52,8 @@ func (f *outputFlags) structured() bool {
 
 // document prints all findings at once.
 func (f *outputFlags) document(e *environment, d record.Document, namespace bool) error {
-	if f.template != nil {
-		items := make([]any, len(d.Findings))
-		for i := range d.Findings {
-			items[i] = d.Findings[i]
-		}
-		return f.template.print(e.Out, d, items)
-	}
-	switch f.format {
-	case "json":
-		return printer.JSON(e.Out, d)
-	case "yaml":
-		return printer.YAML(e.Out, d)
-	case "jsonl":
-		return each(d.Findings, func(r record.Record) error { return printer.JSONLine(e.Out, r) })
-	case "name":
-		return each(d.Findings, func(r record.Record) error { return printer.Name(e.Out, r) })
+	if done, err := forPrograms(f, e.Out, d, d.Findings, printer.Name); done {
+		return err
 	}
 	color, err := e.colored()
 	if err != nil {
@@ -76,6 +62,29 @@ func (f *outputFlags) document(e *environment, d record.Document, namespace bool
 	return printer.NewTable(e.Out, printer.TableOptions{
 		Wide: f.format == "wide", Namespace: namespace, Absolute: f.absolute, Clock: f.clock, AsOf: f.asOf, Color: color, Now: time.Now(),
 	}).Rows(d.Findings)
+}
+
+// forPrograms prints a document in a format for programs, whole or an item a line, and returns
+// false where the format is one for people.
+func forPrograms[D, T any](f *outputFlags, w io.Writer, doc D, items []T, name func(io.Writer, T) error) (bool, error) {
+	if f.template != nil {
+		all := make([]any, len(items))
+		for i := range items {
+			all[i] = items[i]
+		}
+		return true, f.template.print(w, doc, all)
+	}
+	switch f.format {
+	case "json":
+		return true, printer.JSON(w, doc)
+	case "yaml":
+		return true, printer.YAML(w, doc)
+	case "jsonl":
+		return true, each(items, func(i T) error { return printer.JSONLine(w, i) })
+	case "name":
+		return true, each(items, func(i T) error { return name(w, i) })
+	}
+	return false, nil
 }
 
 // stream returns a function that prints records one by one.
@@ -134,9 +143,9 @@ func (m recent) has(id string) bool {
 	return false
 }
 
-func each(records []record.Record, f func(record.Record) error) error {
-	for _, r := range records {
-		if err := f(r); err != nil {
+func each[T any](items []T, f func(T) error) error {
+	for _, i := range items {
+		if err := f(i); err != nil {
 			return err
 		}
 	}

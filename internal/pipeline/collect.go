@@ -293,7 +293,7 @@ func (c *collector) owner(ctx context.Context, e *evidence.Evidence, pod *corev1
 }
 
 // chainHolds is how long after a deletion the controllers are read anew: the first reading may
-// have been a cached one.
+// have been under way before it.
 const chainHolds = 20 * time.Second
 
 // requested is when the deletion of the pod was asked for, or the container ended.

@@ -113,10 +113,7 @@ func explain(t interface{ Fatal(...any) }, x printer.Explanation, o printer.Expl
 
 // TestExplain compares the layout with what testdata holds.
 func TestExplain(t *testing.T) {
-	local := time.Local
-	time.Local = time.FixedZone("CET", 3600)
-	t.Cleanup(func() { time.Local = local })
-
+	inCET(t)
 	stall := printer.Explanation{Record: records()[4]}
 	stall.Record.Diagnosis.Summary = "No node has 64 CPUs left; the largest has 1.8."
 	stall.Like = []record.Record{{Pod: "a"}, {Pod: "b"}, {Pod: "c"}, {Pod: "d"}}

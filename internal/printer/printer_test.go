@@ -74,9 +74,7 @@ func document() record.Document {
 
 // TestFormats compares each format with what testdata holds.
 func TestFormats(t *testing.T) {
-	local := time.Local
-	time.Local = time.FixedZone("CET", 3600)
-	t.Cleanup(func() { time.Local = local })
+	inCET(t)
 
 	table := func(o printer.TableOptions, stream bool) string {
 		o.Now = now
