@@ -27,7 +27,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/redact"
 	"github.com/whyrestart/whyrestart/internal/store"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 // Source says which pods of which cluster are looked at.
@@ -71,7 +70,7 @@ const pruneEvery = time.Hour
 // Serve watches, records, and answers on Listen until ctx ends; then what was seen is
 // stored and told before it returns nil.
 func Serve(ctx context.Context, o ServeOptions) error {
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.Store, Logger: o.Logger})
+	db, err := OpenStore(ctx, StoreOptions{Location: o.Store, Logger: o.Logger})
 	if err != nil {
 		return err
 	}
@@ -96,12 +95,12 @@ func serve(ctx context.Context, o ServeOptions, db store.Store) error {
 		return err
 	}
 	relay := &pipeline.Relay{
-		Ledger:   db,
-		Consumer: stdoutConsumer,
-		Settle:   o.Settle,
-		Settled:  live.runtime.Settled,
-		Deliver:  func(r record.Record) error { return printer.JSONLine(o.Stdout, r) },
-		Now:      time.Now,
+		Ledger:  db,
+		Outbox:  store.Outbox{Cluster: o.Cluster, Consumer: stdoutConsumer},
+		Settle:  o.Settle,
+		Settled: live.runtime.Settled,
+		Deliver: func(r record.Record) error { return printer.JSONLine(o.Stdout, r) },
+		Now:     time.Now,
 	}
 	server := &http.Server{Handler: handler(reg, live.runtime), ReadHeaderTimeout: 10 * time.Second}
 

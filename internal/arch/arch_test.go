@@ -40,7 +40,7 @@ func (l layer) String() string {
 // layers names the packages below internal that are not adapters. What is not named
 // here is one.
 var layers = map[string]layer{
-	"record": core, "evidence": core, "diagnose": core, "signature": core, "redact": core, "causes": core, "version": core,
+	"record": core, "evidence": core, "diagnose": core, "signature": core, "redact": core, "causes": core, "version": core, "shard": core,
 	"detect": facts, "extract": facts, "issue": facts, "slim": facts,
 	"pipeline": flow, "store": flow, "store/storetest": flow, "notify": flow, "notify/notifytest": flow,
 	"app": program, "cli": program,

@@ -15,7 +15,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
+	"github.com/whyrestart/whyrestart/internal/store"
 )
 
 // amendOptions are those of the commands by which a person decides about issues.
@@ -132,14 +132,14 @@ func runAmend(ctx context.Context, e *environment, o *amendOptions, a amendment,
 
 // storedIssues opens a history and looks up the issues that arguments name, all of them or
 // none. The caller closes the store.
-func storedIssues(ctx context.Context, path string, args []string) (db *sqlite.Store, found []issue.Issue, err error) {
+func storedIssues(ctx context.Context, path string, args []string) (db store.Store, found []issue.Issue, err error) {
 	// What is not there is not made, and what cannot be written is said before anything is done.
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open store %s to write: %w", path, errors.Unwrap(err))
 	}
 	f.Close()
-	if db, err = sqlite.Open(ctx, sqlite.Options{Path: path}); err != nil {
+	if db, err = app.OpenStore(ctx, app.StoreOptions{Location: path}); err != nil {
 		return nil, nil, err
 	}
 	defer func() {

@@ -13,7 +13,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/causes"
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/store"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 // completionTime is how long a shell waits for the names of pods.
@@ -80,7 +79,7 @@ func completeIssues(ctx context.Context, path string, args []string, toComplete 
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: true})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: path, ReadOnly: true})
 	if err != nil {
 		return nil, directive
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 type explainOptions struct {
@@ -258,7 +257,7 @@ func (o *explainOptions) chosen(what string, look func(func(*corev1.Pod) bool) (
 }
 
 func (o *explainOptions) fromStore(ctx context.Context, what string) (seen app.Seen, err error) {
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.store, ReadOnly: true})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: true})
 	if err != nil {
 		return seen, err
 	}
@@ -289,7 +288,7 @@ func (o *explainOptions) fromStore(ctx context.Context, what string) (seen app.S
 // remember adds what the history knows of the containers that were found in the cluster.
 // A history that cannot be read is none: the cluster was asked, and has answered.
 func (o *explainOptions) remember(ctx context.Context, seen *app.Seen) {
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.store, ReadOnly: true})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: true})
 	if err != nil {
 		return
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 // What "-o name" puts before the ID of an issue, and what may stand before that of an incident.
@@ -98,7 +97,7 @@ func (o *explainOptions) explainIssue(ctx context.Context, e *environment, id st
 }
 
 func (o *explainOptions) issueOfStore(ctx context.Context, e *environment, id string) (err error) {
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.store, ReadOnly: true})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: true})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 type listOptions struct {
@@ -196,7 +195,7 @@ func (o *listOptions) recordsOfLook(ctx context.Context, e *environment) (doc re
 }
 
 func (o *listOptions) recordsOfStore(ctx context.Context, namespaces []string) (doc record.Document, err error) {
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.store, ReadOnly: true})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: true})
 	if err != nil {
 		return doc, err
 	}

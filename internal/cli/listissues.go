@@ -17,7 +17,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 // issueFlags choose and order issues.
@@ -148,7 +147,7 @@ func (o *listOptions) findIssues(ctx context.Context, e *environment, q store.Is
 	case len(o.issues.states) == 0:
 		q.Since = now.Add(-longestSilence) // what is older is resolved, and may be very much
 	}
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.store, ReadOnly: true})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: true})
 	if err != nil {
 		return seen, several, err
 	}

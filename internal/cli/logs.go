@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whyrestart/whyrestart/internal/app"
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 type logsOptions struct {
@@ -40,7 +40,7 @@ ID (or the beginning of one), or of the last stop of a pod.`,
 }
 
 func runLogs(ctx context.Context, e *environment, o *logsOptions, what string) (err error) {
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.store, ReadOnly: true})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: true})
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 type rediagnoseOptions struct {
@@ -61,7 +60,7 @@ func runRediagnose(ctx context.Context, e *environment, o *rediagnoseOptions) (e
 	if _, err := os.Stat(o.store); err != nil {
 		return fmt.Errorf("no history to diagnose again: %w", err)
 	}
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: o.store, ReadOnly: o.dryRun})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: o.dryRun})
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (m *Memory) waiting(id string) *store.Change {
 }
 
 // Changes implements Ledger.
-func (m *Memory) Changes(_ context.Context, _ string, limit int) ([]store.Change, error) {
+func (m *Memory) Changes(_ context.Context, _ store.Outbox, limit int) ([]store.Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := slices.Clone(m.changes[:min(limit, len(m.changes))])
@@ -135,7 +135,7 @@ func (m *Memory) Incident(id string) (issue.Incident, bool) {
 }
 
 // Acknowledge implements Ledger.
-func (m *Memory) Acknowledge(_ context.Context, _ string, seq int64) error {
+func (m *Memory) Acknowledge(_ context.Context, _ store.Outbox, seq int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0

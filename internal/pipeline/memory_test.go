@@ -38,7 +38,7 @@ func TestMemoryIssues(t *testing.T) {
 		}
 	}
 	put(exited(1, "a"), exited(2, "b"))
-	changes, err := m.Changes(t.Context(), "", 10)
+	changes, err := m.Changes(t.Context(), store.Outbox{}, 10)
 	if err != nil || len(changes) != 2 {
 		t.Fatal(changes, err)
 	}
@@ -46,11 +46,11 @@ func TestMemoryIssues(t *testing.T) {
 	check("a change", want, changes[0].Record.Issue)
 
 	// The same record again, as it was read, is no change and counts nothing; refined it is counted once.
-	if err := m.Acknowledge(t.Context(), "", changes[1].Seq); err != nil {
+	if err := m.Acknowledge(t.Context(), store.Outbox{}, changes[1].Seq); err != nil {
 		t.Fatal(err)
 	}
 	put(changes[0].Record)
-	if changes, err = m.Changes(t.Context(), "", 10); err != nil || len(changes) != 0 {
+	if changes, err = m.Changes(t.Context(), store.Outbox{}, 10); err != nil || len(changes) != 0 {
 		t.Fatal(changes, err)
 	}
 	refined := exited(2, "b")
@@ -79,7 +79,7 @@ func TestMemoryForgets(t *testing.T) {
 		if err := m.Append(t.Context(), store.Batch{Records: []record.Record{exited(i, "a")}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Acknowledge(t.Context(), "", int64(i)); err != nil {
+		if err := m.Acknowledge(t.Context(), store.Outbox{}, int64(i)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 // what was delivered is acknowledged afterwards, so that a crash between the two
 // delivers it again, with the same ID.
 type Relay struct {
-	Ledger   Ledger
-	Consumer string
+	Ledger Ledger
+	Outbox store.Outbox
 	// Settle is how long a record may wait for what is still being collected for it;
 	// Settled tells that nothing is. Nil means never to wait.
 	Settle  time.Duration
@@ -31,8 +31,8 @@ const page = 500
 // something new.
 func (r *Relay) Run(ctx context.Context, told <-chan struct{}) error {
 	// From now on, what this consumer has not seen is kept for it.
-	if err := r.Ledger.Acknowledge(ctx, r.Consumer, 0); err != nil {
-		return fmt.Errorf("register %s for changes: %w", r.Consumer, err)
+	if err := r.Ledger.Acknowledge(ctx, r.Outbox, 0); err != nil {
+		return fmt.Errorf("register %s for changes: %w", r.Outbox.Consumer, err)
 	}
 	for {
 		wait, err := r.relay(ctx)
@@ -63,14 +63,14 @@ func (r *Relay) Drain(ctx context.Context) error {
 // relay delivers what is settled, and returns how long the first that is not has to wait.
 func (r *Relay) relay(ctx context.Context) (time.Duration, error) {
 	for {
-		changes, err := r.Ledger.Changes(ctx, r.Consumer, page)
+		changes, err := r.Ledger.Changes(ctx, r.Outbox, page)
 		if err != nil {
-			return 0, fmt.Errorf("read the changes for %s: %w", r.Consumer, err)
+			return 0, fmt.Errorf("read the changes for %s: %w", r.Outbox.Consumer, err)
 		}
 		n, wait, err := r.deliver(changes)
 		if n > 0 {
-			if ackErr := r.Ledger.Acknowledge(ctx, r.Consumer, changes[n-1].Seq); ackErr != nil && err == nil {
-				err = fmt.Errorf("acknowledge the changes for %s: %w", r.Consumer, ackErr)
+			if ackErr := r.Ledger.Acknowledge(ctx, r.Outbox, changes[n-1].Seq); ackErr != nil && err == nil {
+				err = fmt.Errorf("acknowledge the changes for %s: %w", r.Outbox.Consumer, ackErr)
 			}
 		}
 		if err != nil || n < page {
@@ -87,7 +87,7 @@ func (r *Relay) deliver(changes []store.Change) (n int, wait time.Duration, err 
 			}
 		}
 		if err := r.Deliver(c.Record); err != nil {
-			return i, 0, fmt.Errorf("deliver to %s: %w", r.Consumer, err)
+			return i, 0, fmt.Errorf("deliver to %s: %w", r.Outbox.Consumer, err)
 		}
 	}
 	return len(changes), 0, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
@@ -22,8 +23,8 @@ type Ledger interface {
 	// Append is that of store.Writer.
 	Append(ctx context.Context, b store.Batch) error
 	// Acknowledge and Changes are the outbox, as in package store.
-	Acknowledge(ctx context.Context, consumer string, seq int64) error
-	Changes(ctx context.Context, consumer string, limit int) ([]store.Change, error)
+	Acknowledge(ctx context.Context, o store.Outbox, seq int64) error
+	Changes(ctx context.Context, o store.Outbox, limit int) ([]store.Change, error)
 	// Marks and Scope are what an earlier run left.
 	Marks(ctx context.Context, cluster string, yield func(record.Mark) bool) error
 	Scope(ctx context.Context, cluster, scope string) (store.Scope, error)
@@ -60,6 +61,10 @@ type Options struct {
 	// Selection names what is watched of it beside the scope, such as a label selector: a
 	// history that was begun with another selection says nothing of this one.
 	Selection string
+	// Shard is what is recorded of the cluster, and Term that in which it was claimed (see
+	// store.Batch); 0 where it was not.
+	Shard shard.Shard
+	Term  int64
 	// Scopes are those that the source will hand over.
 	Scopes []string
 	Ledger Ledger
@@ -180,7 +185,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 }
 
 func (r *Runtime) emptyBatch() store.Batch {
-	return store.Batch{Cluster: r.opts.Cluster, Scopes: map[string]store.Scope{}, Evidence: map[string]evidence.Evidence{}}
+	return store.Batch{Cluster: r.opts.Cluster, Shard: r.opts.Shard, Term: r.opts.Term, Scopes: map[string]store.Scope{}, Evidence: map[string]evidence.Evidence{}}
 }
 
 // Replace implements Sink.

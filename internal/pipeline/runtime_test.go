@@ -177,7 +177,7 @@ func start(t *testing.T, l *ledger, change func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	g := &rig{Runtime: r, ledger: l, meter: o.Meter.(*meter)}
-	relay := &Relay{Ledger: l, Consumer: "test", Settle: 3 * time.Second, Settled: r.Settled, Now: time.Now, Deliver: func(rec record.Record) error {
+	relay := &Relay{Ledger: l, Outbox: store.Outbox{Consumer: "test"}, Settle: 3 * time.Second, Settled: r.Settled, Now: time.Now, Deliver: func(rec record.Record) error {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.told = append(g.told, rec)

@@ -315,13 +315,35 @@ type Coverage struct {
 	Missing []Missing `json:"missing,omitempty"`
 }
 
-// Gap is a stretch of time in which the watch saw nothing.
+// GapKind says what a Gap is a gap in.
+type GapKind string
+
+// The kinds of gaps.
+const (
+	// GapWatch: the state of pods was not seen.
+	GapWatch GapKind = "watch"
+	// GapEvents: the events of a scope were not seen.
+	GapEvents GapKind = "events"
+	// GapPermission: the API server refused to show something; Scope is the resource, such as "pods/log".
+	GapPermission GapKind = "permission"
+	// GapStore: what was seen could not be stored. It waited, in memory.
+	GapStore GapKind = "store"
+	// GapNotification: Count records were stored and not told to the consumer that Scope names.
+	GapNotification GapKind = "notification"
+)
+
+// Gap is a stretch of time of which something is not known.
 type Gap struct {
+	// Kind is empty in records of versions that knew only GapWatch.
+	Kind GapKind   `json:"kind,omitempty"`
 	From time.Time `json:"from,omitzero"`
-	To   time.Time `json:"to,omitzero"`
+	// To is zero for a gap that lasts.
+	To time.Time `json:"to,omitzero"`
 	// Scope is what was not seen, such as a namespace; empty for everything watched.
 	Scope string `json:"scope,omitempty"`
 	Why   string `json:"why"`
+	// Count is of how many things, where they can be counted.
+	Count int64 `json:"count,omitempty"`
 }
 
 // Clone returns a copy of r that shares no memory with it that either may write to.

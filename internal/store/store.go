@@ -15,6 +15,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -28,6 +29,9 @@ var (
 	// ErrUnavailable: the store cannot be written at the moment (a full or failing disk);
 	// the same call may succeed later.
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrFenced: another process has claimed what this one writes. Nothing of the call was
+	// stored, and no later call of the same term will be.
+	ErrFenced = errors.New("another process has taken over")
 )
 
 // Store is the history of one or more clusters. Its methods may be called by several
@@ -56,11 +60,16 @@ type Writer interface {
 	// kept whatever their age. Writers get their turn between its steps: it is not one
 	// transaction, and what it removed before it failed stays removed and is counted.
 	Prune(ctx context.Context, r Retention) (int, error)
-	// Acknowledge stores that the named consumer has seen every change up to and including
+	// Acknowledge stores that a consumer has seen every change of its outbox up to and including
 	// seq. It never goes back, nor beyond the newest change. The first call makes the consumer
-	// known; Acknowledge(consumer, 0) does only that. Changes that every known consumer has
-	// acknowledged may be forgotten by the next Prune.
-	Acknowledge(ctx context.Context, consumer string, seq int64) error
+	// known; Acknowledge(outbox, 0) does only that. Changes that every consumer that is known in
+	// their cluster has acknowledged may be forgotten by the next Prune. A consumer is the same
+	// in whatever number of shards its outbox is read: each namespace has its own place in it.
+	Acknowledge(ctx context.Context, o Outbox, seq int64) error
+	// Claim begins a new term of who writes the history of a shard of a cluster, and returns its
+	// number: higher than that of any earlier claim to any namespace of it. From then on, batches of
+	// an earlier term are refused with ErrFenced. It reads and changes nothing else.
+	Claim(ctx context.Context, cluster string, s shard.Shard) (term int64, err error)
 }
 
 // Reader is the part of a Store that commands and the API read from.
@@ -99,10 +108,10 @@ type Reader interface {
 	// Gaps returns the gaps of a cluster that overlap [from, to), oldest first; zero bounds
 	// are open, of the question as well as of a gap.
 	Gaps(ctx context.Context, cluster string, from, to time.Time) ([]record.Gap, error)
-	// Changes returns up to limit changes that the consumer has not acknowledged, oldest first;
+	// Changes returns up to limit changes that a consumer has not acknowledged, oldest first;
 	// limit 0 means DefaultLimit. A record that changed several times appears once, as it is
 	// now, with its log. A consumer that never acknowledged anything gets all that is kept.
-	Changes(ctx context.Context, consumer string, limit int) ([]Change, error)
+	Changes(ctx context.Context, o Outbox, limit int) ([]Change, error)
 	// Stats returns totals, and the size of the store in bytes.
 	Stats(ctx context.Context) (Stats, error)
 }
@@ -116,6 +125,10 @@ const (
 
 // Batch is what one transaction stores.
 type Batch struct {
+	// Term, if it is not 0, is that in which Shard of Cluster was claimed: where a later claim was
+	// made to any namespace of it, Append returns ErrFenced.
+	Term  int64
+	Shard shard.Shard
 	// Records have an ID each, and name their cluster themselves.
 	Records []record.Record
 	// Evidence is what records of this batch were diagnosed from, by their ID. It replaces what
@@ -129,8 +142,8 @@ type Batch struct {
 	Marks []record.Mark
 	// Forget removes the marks of pods that are gone, by UID, also those that Marks has.
 	Forget []string
-	// Gaps are added. One with the From, Scope and Why of a stored gap moves its To, which
-	// never becomes zero again.
+	// Gaps are added. One with the Kind, From, Scope and Why of a stored gap moves its To, which
+	// never becomes zero again, and its Count, which never falls.
 	Gaps []record.Gap
 	// Scopes replaces the coverage of scopes, by name.
 	Scopes map[string]Scope
@@ -174,8 +187,9 @@ type Query struct {
 	// Issue and Incident select the records of one, by its ID.
 	Issue    string
 	Incident string
-	// Open selects stalls that have no end.
-	Open bool
+	// Open selects stalls that have no end, Missed stops before which others were missed.
+	Open   bool
+	Missed bool
 	// Since and Until select records whose time (see When) is in [Since, Until).
 	Since time.Time
 	Until time.Time
@@ -215,7 +229,16 @@ type IncidentQuery struct {
 	Limit int
 }
 
-// Change is one entry of the outbox.
+// Outbox names a consumer of changes, and those that it is told of.
+type Outbox struct {
+	Cluster string
+	Shard   shard.Shard
+	// Consumer is who is told, such as "stdout".
+	Consumer string
+}
+
+// Change is one entry of the outbox. Seq grows in the order in which the changes of a cluster
+// were stored.
 type Change struct {
 	Seq    int64
 	Record record.Record

@@ -14,6 +14,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
@@ -37,13 +38,14 @@ const (
 	putLog      = `INSERT INTO logs (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
 	putEvidence = `INSERT INTO evidence (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
 	dropChange  = `DELETE FROM changes WHERE record = ?`
-	addChange   = `INSERT INTO changes (record) VALUES (?)`
+	addChange   = `INSERT INTO changes (record, cluster, slot) VALUES (?, ?, ?)`
+	findTerm    = `SELECT coalesce(max(term), 0) FROM terms WHERE cluster = ? AND slot >= ? AND slot < ?`
 	addTotals   = `UPDATE totals SET stops = stops + ?, stalls = stalls + ?, missed = missed + ?, marks = marks + ?`
 	changeMark  = `UPDATE marks SET mark = ? WHERE cluster = ? AND pod_uid = ? AND type = ? AND name = ?`
 	addMark     = `INSERT INTO marks (mark, cluster, pod_uid, type, name) VALUES (?, ?, ?, ?, ?)`
 	forgetMarks = `DELETE FROM marks WHERE cluster = ? AND pod_uid = ?`
-	putGap      = `INSERT INTO gaps (cluster, scope, from_at, why, to_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET to_at = excluded.to_at WHERE excluded.to_at <> 0`
+	putGap      = `INSERT INTO gaps (cluster, kind, scope, from_at, why, to_at, count) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET to_at = iif(excluded.to_at <> 0, excluded.to_at, to_at), count = max(count, excluded.count)`
 	putScope = `INSERT INTO scopes (cluster, scope, since, seen, resource_version) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET since = excluded.since, seen = excluded.seen, resource_version = excluded.resource_version`
 )
@@ -51,7 +53,7 @@ const (
 func (w *writer) prepare(ctx context.Context) error {
 	w.stmts = make(map[string]*sql.Stmt)
 	for _, text := range append(groupStatements(),
-		findRecord, addRecord, changeRecord, outlineRecord, putLog, putEvidence, dropChange, addChange, addTotals,
+		findRecord, addRecord, changeRecord, outlineRecord, putLog, putEvidence, dropChange, addChange, findTerm, addTotals,
 		changeMark, addMark, forgetMarks, putGap, putScope, lastSeen, observe, observeAgain,
 	) {
 		stmt, err := w.db.PrepareContext(ctx, text)
@@ -146,6 +148,9 @@ type appender struct {
 }
 
 func (a *appender) append(b store.Batch, rows []row) error {
+	if err := a.fence(b); err != nil {
+		return err
+	}
 	for _, r := range rows {
 		if err := a.record(r); err != nil {
 			return fmt.Errorf("record %s: %w", r.record.ID, err)
@@ -171,7 +176,7 @@ func (a *appender) append(b store.Batch, rows []row) error {
 		a.marks -= n
 	}
 	for _, g := range b.Gaps {
-		if _, err := a.exec(putGap, b.Cluster, g.Scope, nanos(g.From), g.Why, nanos(g.To)); err != nil {
+		if _, err := a.exec(putGap, b.Cluster, string(g.Kind), g.Scope, nanos(g.From), g.Why, nanos(g.To), g.Count); err != nil {
 			return fmt.Errorf("gap: %w", err)
 		}
 	}
@@ -191,6 +196,22 @@ func (a *appender) append(b store.Batch, rows []row) error {
 	}
 	if _, err := a.exec(addTotals, a.stops, a.stalls, a.missed, a.marks); err != nil {
 		return fmt.Errorf("totals: %w", err)
+	}
+	return nil
+}
+
+// fence refuses a batch of who was taken over from.
+func (a *appender) fence(b store.Batch) error {
+	if b.Term == 0 {
+		return nil
+	}
+	from, to := b.Shard.Slots()
+	var newest int64
+	if _, err := a.one(findTerm, []any{b.Cluster, from, to}, &newest); err != nil {
+		return fmt.Errorf("who writes: %w", err)
+	}
+	if newest > b.Term {
+		return fmt.Errorf("%w (term %d; this process has term %d)", store.ErrFenced, newest, b.Term)
 	}
 	return nil
 }
@@ -241,8 +262,7 @@ func (a *appender) add(next row) (int64, error) {
 		}
 	}
 	a.count(next.record, 1)
-	_, err = a.exec(addChange, seq)
-	return seq, err
+	return seq, a.changed(seq, &next.record)
 }
 
 // post counts a record in its issue.
@@ -290,7 +310,12 @@ func (a *appender) refine(have storedRow, next row) error {
 	if _, err := a.exec(dropChange, have.seq); err != nil {
 		return err
 	}
-	_, err = a.exec(addChange, have.seq)
+	return a.changed(have.seq, &merged.record)
+}
+
+// changed puts a record into the outbox.
+func (a *appender) changed(seq int64, r *record.Record) error {
+	_, err := a.exec(addChange, seq, r.Cluster, shard.Slot(r.Namespace))
 	return err
 }
 

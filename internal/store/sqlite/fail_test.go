@@ -103,7 +103,7 @@ func TestUnavailable(t *testing.T) {
 			_, amend := s.Amend(t.Context(), allIssues(t, s)[0].ID, issue.Action{Status: issue.StatusMuted, At: storetest.Epoch()})
 			for _, err := range []error{
 				s.Append(t.Context(), store.Batch{Records: samples(1, 1)}),
-				s.Acknowledge(t.Context(), "log", 1),
+				s.Acknowledge(t.Context(), store.Outbox{Cluster: "prod", Consumer: "log"}, 1),
 				prune,
 				amend,
 			} {

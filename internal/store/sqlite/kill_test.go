@@ -67,7 +67,7 @@ func appendUntilKilled(path string) int {
 			return fail(err)
 		}
 		if next%5 == 4 {
-			if err := s.Acknowledge(ctx, "log", int64(next)); err != nil {
+			if err := s.Acknowledge(ctx, store.Outbox{Cluster: "prod", Consumer: "log"}, int64(next)); err != nil {
 				return fail(err)
 			}
 		}
@@ -223,7 +223,7 @@ func checkKilled(t *testing.T, path string, acknowledged int) int {
 	if diff := cmp.Diff(members, issues); diff != "" {
 		t.Errorf("the issues count otherwise than their records (-records +issues):\n%s", diff)
 	}
-	changes, err := s.Changes(t.Context(), "new", len(want)+1)
+	changes, err := s.Changes(t.Context(), store.Outbox{Cluster: "prod", Consumer: "new"}, len(want)+1)
 	if err != nil || len(changes) != len(want) {
 		t.Errorf("%d changes for %d records, error %v", len(changes), len(want), err)
 	}

@@ -258,7 +258,7 @@ func TestReadOnlyRefusesToWrite(t *testing.T) {
 		s.Append(t.Context(), store.Batch{Records: samples(1, 1)}),
 		prune,
 		amend,
-		s.Acknowledge(t.Context(), "log", 1),
+		s.Acknowledge(t.Context(), store.Outbox{Cluster: "prod", Consumer: "log"}, 1),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "open for reading only") {
 			t.Errorf("writing ended with %v", err)

@@ -101,7 +101,7 @@ func TestOtherPlans(t *testing.T) {
 	s := newTest(t)
 	for text, args := range map[string][]any{
 		getStatement:                        {"a", "b"},
-		changesStatement:                    {"log", 10},
+		changesStatement:                    outboxArguments(store.Outbox{Cluster: "prod", Consumer: "log"}, 10),
 		findRecord:                          {"a"},
 		evidenceStatement:                   {"a"},
 		forgetMarks:                         {"prod", "a"},

@@ -243,7 +243,9 @@ func (p *pruner) changes(ctx context.Context) error {
 		err := p.db.transact(ctx, func(tx *sql.Tx) error {
 			done, err := tx.ExecContext(ctx, `
 				DELETE FROM changes WHERE seq IN
-					(SELECT seq FROM changes WHERE seq <= (SELECT min(seq) FROM consumers) ORDER BY seq LIMIT ?)`, 10*pruneStep)
+					(SELECT c.seq FROM changes c
+						WHERE c.seq <= (SELECT min(k.seq) FROM consumers k WHERE k.cluster = c.cluster AND k.slot = c.slot)
+						LIMIT ?)`, 10*pruneStep)
 			if err != nil {
 				return err
 			}

@@ -88,7 +88,7 @@ func (s *Store) Scope(ctx context.Context, cluster, scope string) (store.Scope, 
 // Gaps implements store.Reader.
 func (s *Store) Gaps(ctx context.Context, cluster string, from, to time.Time) ([]record.Gap, error) {
 	attempt := "read the gaps of store " + s.path
-	text := "SELECT scope, from_at, why, to_at FROM gaps WHERE cluster = ?"
+	text := "SELECT kind, scope, from_at, why, to_at, count FROM gaps WHERE cluster = ?"
 	args := []any{cluster}
 	if !to.IsZero() {
 		text += " AND from_at < ?"
@@ -99,7 +99,7 @@ func (s *Store) Gaps(ctx context.Context, cluster string, from, to time.Time) ([
 		text += " AND (to_at = 0 OR to_at > ? OR from_at >= ?)"
 		args = append(args, nanos(from), nanos(from))
 	}
-	rows, err := s.reader.QueryContext(ctx, text+" ORDER BY from_at, scope, why", args...)
+	rows, err := s.reader.QueryContext(ctx, text+" ORDER BY from_at, kind, scope, why", args...)
 	if err != nil {
 		return nil, readError(attempt, err)
 	}
@@ -108,7 +108,7 @@ func (s *Store) Gaps(ctx context.Context, cluster string, from, to time.Time) ([
 	for rows.Next() {
 		var g record.Gap
 		var from, to int64
-		if err := rows.Scan(&g.Scope, &from, &g.Why, &to); err != nil {
+		if err := rows.Scan(&g.Kind, &g.Scope, &from, &g.Why, &to, &g.Count); err != nil {
 			return nil, readError(attempt, err)
 		}
 		g.From, g.To = fromNanos(from), fromNanos(to)

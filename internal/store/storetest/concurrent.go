@@ -91,11 +91,11 @@ func readersDuringWrites(t *testing.T, f *fixture) {
 		return f.Marks(t.Context(), "prod", func(record.Mark) bool { return true })
 	})
 	read("Changes", func() error {
-		got, err := f.Changes(t.Context(), "log", 30)
+		got, err := f.Changes(t.Context(), outbox("log"), 30)
 		if err != nil || len(got) == 0 {
 			return err
 		}
-		return f.Acknowledge(t.Context(), "log", got[len(got)-1].Seq)
+		return f.Acknowledge(t.Context(), outbox("log"), got[len(got)-1].Seq)
 	})
 	writing.Wait()
 	close(done)
@@ -119,7 +119,7 @@ func cancel(t *testing.T, f *fixture) {
 			_, err := f.Prune(ctx, store.Retention{MaxBytes: 1})
 			return err
 		},
-		"Acknowledge": func() error { return f.Acknowledge(ctx, "log", 1) },
+		"Acknowledge": func() error { return f.Acknowledge(ctx, outbox("log"), 1) },
 		"Marks": func() error {
 			return f.Marks(ctx, "prod", func(record.Mark) bool { return true })
 		},
@@ -140,7 +140,7 @@ func cancel(t *testing.T, f *fixture) {
 			return err
 		},
 		"Changes": func() error {
-			_, err := f.Changes(ctx, "log", 0)
+			_, err := f.Changes(ctx, outbox("log"), 0)
 			return err
 		},
 		"Stats": func() error {

@@ -127,7 +127,7 @@ func issueOfRecords(t *testing.T, f *fixture) {
 		t.Fatal(len(listed), err)
 	}
 	check("a listed record", listed[1])
-	changed, err := f.Changes(t.Context(), "log", 2)
+	changed, err := f.Changes(t.Context(), outbox("log"), 2)
 	if err != nil || len(changed) != 2 {
 		t.Fatal(len(changed), err)
 	}

@@ -60,6 +60,9 @@ func Run(t *testing.T, h Harness) {
 		{"ChangesPerConsumer", changesPerConsumer},
 		{"ChangesSurviveReopening", changesSurviveReopening},
 		{"ChangesAcknowledged", changesAcknowledged},
+		{"ChangesOfACluster", changesOfACluster},
+		{"ChangesOfAShard", changesOfAShard},
+		{"Claim", claim},
 		{"PruneByAge", pruneByAge},
 		{"PruneBySize", pruneBySize},
 		{"PruneChanges", pruneChanges},
@@ -194,9 +197,14 @@ func (f *fixture) get(t tb, id string) record.Record {
 	return r
 }
 
+// outbox is that of the samples' cluster.
+func outbox(consumer string) store.Outbox {
+	return store.Outbox{Cluster: "prod", Consumer: consumer}
+}
+
 func (f *fixture) changes(t tb, consumer string, limit int) []store.Change {
 	t.Helper()
-	out, err := f.Changes(t.Context(), consumer, limit)
+	out, err := f.Changes(t.Context(), outbox(consumer), limit)
 	if err != nil {
 		t.Fatalf("Changes: %v", err)
 	}
@@ -213,7 +221,7 @@ func (f *fixture) changes(t tb, consumer string, limit int) []store.Change {
 
 func (f *fixture) acknowledge(t tb, consumer string, seq int64) {
 	t.Helper()
-	if err := f.Acknowledge(t.Context(), consumer, seq); err != nil {
+	if err := f.Acknowledge(t.Context(), outbox(consumer), seq); err != nil {
 		t.Fatalf("Acknowledge: %v", err)
 	}
 }
