@@ -108,6 +108,13 @@ type Reader interface {
 	// Gaps returns the gaps of a cluster that overlap [from, to), oldest first; zero bounds
 	// are open, of the question as well as of a gap.
 	Gaps(ctx context.Context, cluster string, from, to time.Time) ([]record.Gap, error)
+	// Clusters returns the clusters that anything is kept of, sorted.
+	Clusters(ctx context.Context) ([]string, error)
+	// Scopes returns the coverage of every scope of a cluster that was ever watched, by name.
+	Scopes(ctx context.Context, cluster string) (map[string]Scope, error)
+	// Backlogs returns what waits for each consumer that is known in a cluster, by its name, also where
+	// nothing does.
+	Backlogs(ctx context.Context, cluster string) ([]Backlog, error)
 	// Changes returns up to limit changes that a consumer has not acknowledged, oldest first;
 	// limit 0 means DefaultLimit. A record that changed several times appears once, as it is
 	// now, with its log. A consumer that never acknowledged anything gets all that is kept.
@@ -244,6 +251,15 @@ type Change struct {
 	Record record.Record
 }
 
+// Backlog is what waits for one consumer, over all shards of a cluster.
+type Backlog struct {
+	Consumer string
+	// Changes is how many of them it has not acknowledged, Oldest when the first of these was
+	// stored, by the store's clock: zero where none waits, and where an earlier version stored it.
+	Changes int64
+	Oldest  time.Time
+}
+
 // Stats describes a store.
 type Stats struct {
 	// Stops and Stalls are the records that are kept.
@@ -253,6 +269,9 @@ type Stats struct {
 	// Ungrouped are those of them that an earlier version stored and that are not counted in
 	// their issues yet: until there are none, issues are incomplete.
 	Ungrouped int64
+	// Unlooked are those of them that an earlier version stored and of which it is not known yet
+	// whether Query.Missed selects them: until there are none, it may leave some out.
+	Unlooked int64
 	// Missed is how many stops are only counted, summed over every record that was ever
 	// stored: retention does not lower it.
 	Missed int64

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -30,15 +31,15 @@ type writer struct {
 const (
 	findRecord = `SELECT r.seq, r.doc, l.doc, r.issue, r.incident FROM records r LEFT JOIN logs l ON l.record = r.seq WHERE r.id = ?`
 	addRecord  = `INSERT INTO records (id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container,
-		workload_kind, workload_name, node, open, doc, issue, incident) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		workload_kind, workload_name, node, open, doc, missed, issue, incident) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	changeRecord = `UPDATE records SET at = ?, kind = ?, category = ?, cause = ?, cluster = ?, namespace = ?, pod = ?, pod_uid = ?,
-		container = ?, workload_kind = ?, workload_name = ?, node = ?, open = ?, doc = ?, issue = ?, incident = ? WHERE seq = ?`
+		container = ?, workload_kind = ?, workload_name = ?, node = ?, open = ?, doc = ?, missed = ?, issue = ?, incident = ? WHERE seq = ?`
 	outlineRecord = `SELECT id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container, workload_kind, workload_name, node, open
 		FROM records WHERE seq = ?`
 	putLog      = `INSERT INTO logs (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
 	putEvidence = `INSERT INTO evidence (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
 	dropChange  = `DELETE FROM changes WHERE record = ?`
-	addChange   = `INSERT INTO changes (record, cluster, slot) VALUES (?, ?, ?)`
+	addChange   = `INSERT INTO changes (record, cluster, slot, at) VALUES (?, ?, ?, ?)`
 	findTerm    = `SELECT coalesce(max(term), 0) FROM terms WHERE cluster = ? AND slot >= ? AND slot < ?`
 	addTotals   = `UPDATE totals SET stops = stops + ?, stalls = stalls + ?, missed = missed + ?, marks = marks + ?`
 	changeMark  = `UPDATE marks SET mark = ? WHERE cluster = ? AND pod_uid = ? AND type = ? AND name = ?`
@@ -114,7 +115,7 @@ func (s *Store) Append(ctx context.Context, b store.Batch) error {
 		rows = append(rows, encoded)
 	}
 	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
-		a := appender{group: newGroup(ctx, tx, s.writer)}
+		a := appender{group: newGroup(ctx, tx, s.writer), now: s.now()}
 		return a.append(b, rows)
 	})
 	return writeError("append to store "+s.path, err)
@@ -143,6 +144,7 @@ func newRow(r record.Record) (row, error) {
 // An appender writes one batch in one transaction.
 type appender struct {
 	*group
+	now time.Time
 	// What the batch adds to the totals.
 	stops, stalls, missed, marks int64
 }
@@ -315,7 +317,7 @@ func (a *appender) refine(have storedRow, next row) error {
 
 // changed puts a record into the outbox.
 func (a *appender) changed(seq int64, r *record.Record) error {
-	_, err := a.exec(addChange, seq, r.Cluster, shard.Slot(r.Namespace))
+	_, err := a.exec(addChange, seq, r.Cluster, shard.Slot(r.Namespace), nanos(a.now))
 	return err
 }
 
@@ -378,7 +380,7 @@ func (a *appender) columns(r row, place issue.Place) []any {
 	return []any{
 		nanos(r.record.When()), string(r.record.Kind), string(r.record.Category), r.record.Diagnosis.Cause,
 		r.record.Cluster, r.record.Namespace, r.record.Pod, r.record.PodUID, r.record.Container,
-		w.Kind, w.Name, r.record.Node, open, a.writer.codec.packRecord(r.doc),
+		w.Kind, w.Name, r.record.Node, open, a.writer.codec.packRecord(r.doc), missed(&r.record),
 		place.Issue, optional(place.Incident),
 	}
 }

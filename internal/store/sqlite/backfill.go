@@ -22,12 +22,21 @@ const (
 	groupRetry = 10 * time.Second
 )
 
+// fillSome counts records in their issues, and once that is done looks at which missed others.
+func (s *Store) fillSome(ctx context.Context, limit int) (int, error) {
+	n, err := s.groupSome(ctx, limit)
+	if n > 0 || err != nil {
+		return n, err
+	}
+	return s.lookSome(ctx, limit)
+}
+
 // group counts the records that a version without issues stored, the oldest first, as if
 // this one had stored them. Each step is a transaction, and what is left is read from the
 // records, so that it goes on where a kill ended it.
 func (s *Store) group(ctx context.Context, atStart int) error {
 	for left := atStart; left > 0; {
-		n, err := s.groupSome(ctx, min(left, groupStepAtStart))
+		n, err := s.fillSome(ctx, min(left, groupStepAtStart))
 		if err != nil || n == 0 {
 			return err
 		}
@@ -49,7 +58,7 @@ func (s *Store) group(ctx context.Context, atStart int) error {
 func (s *Store) groupRest(ctx context.Context, total int) {
 	began := time.Now()
 	for {
-		n, err := s.groupSome(ctx, groupStep)
+		n, err := s.fillSome(ctx, groupStep)
 		total += n
 		switch {
 		case ctx.Err() != nil:

@@ -104,6 +104,8 @@ func listStatement(q store.Query, after position, limit int) (string, []any) {
 		index = "records_node"
 	case q.Open:
 		index = "records_open"
+	case q.Missed:
+		index = "records_missed"
 	case len(namespaces) > 0 && len(namespaces) <= maxMerged:
 		index = "records_namespace"
 	default:
@@ -186,6 +188,9 @@ func conditions(q store.Query, namespaces []string, after position) *where {
 	w.equal("kind", string(q.Kind))
 	if q.Open {
 		w.add("open = 1")
+	}
+	if q.Missed {
+		w.add("missed <> 0 AND missed > 0") // the first of them is the index's own
 	}
 	oneOf(w, "category", q.Categories)
 	oneOf(w, "cause", q.Causes)

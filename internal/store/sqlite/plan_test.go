@@ -61,6 +61,7 @@ func TestListPlans(t *testing.T) {
 		{"of a pod", store.Query{Pod: "checkout-1", Namespaces: []string{"shop"}}, "records_pod (pod=? AND at<?)"},
 		{"of a pod's life", store.Query{PodUID: "x", Container: "api"}, "records_pod_uid (pod_uid=? AND at<?)"},
 		{"that are open", store.Query{Open: true, Kind: record.KindStall, Cluster: "prod"}, "records_open (at<?)"},
+		{"that missed others", store.Query{Missed: true, Namespaces: []string{"shop"}, Since: storetest.Epoch()}, "records_missed (at>? AND at<?)"},
 		{"of an incident", store.Query{Incident: "WI-000000", Since: storetest.Epoch()}, "records_incident (incident=? AND at>? AND at<?)"},
 		{"of a node", store.Query{Node: "x", Since: storetest.Epoch()}, "records_node (node=? AND at>? AND at<?)"},
 	} {

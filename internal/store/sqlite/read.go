@@ -125,10 +125,11 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 		SELECT stops, stalls, missed, pruned, marks, `+contentBytes+`,
 		       (SELECT count(*) FROM issues),
 		       (SELECT count(*) FROM records INDEXED BY records_issue WHERE issue IS NULL),
+		       (SELECT count(*) FROM records INDEXED BY records_missed WHERE missed <> 0 AND missed < 0),
 		       coalesce((SELECT min(at) FROM records INDEXED BY records_time WHERE at > 0), 0),
 		       coalesce((SELECT max(at) FROM records INDEXED BY records_time WHERE at > 0), 0)
 		FROM totals`,
-	).Scan(&out.Stops, &out.Stalls, &out.Missed, &out.Pruned, &out.Marks, &out.Bytes, &out.Issues, &out.Ungrouped, &oldest, &newest)
+	).Scan(&out.Stops, &out.Stalls, &out.Missed, &out.Pruned, &out.Marks, &out.Bytes, &out.Issues, &out.Ungrouped, &out.Unlooked, &oldest, &newest)
 	if err != nil {
 		return store.Stats{}, readError("read the totals of store "+s.path, err)
 	}

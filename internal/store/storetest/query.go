@@ -23,7 +23,7 @@ func selects(q store.Query, r record.Record) bool {
 		is(q.Container, r.Container) && is(q.Node, r.Node) && is(string(q.Kind), string(r.Kind)) &&
 		(q.Workload == nil || r.Workload != nil && *r.Workload == *q.Workload) &&
 		(len(q.Categories) == 0 || slices.Contains(q.Categories, r.Category)) && among(q.Causes, r.Diagnosis.Cause) &&
-		(!q.Open || r.Stall != nil && r.End.IsZero()) &&
+		(!q.Open || r.Stall != nil && r.End.IsZero()) && (!q.Missed || missed(r) > 0) &&
 		(q.Since.IsZero() || !at.Before(q.Since)) && (q.Until.IsZero() || at.Before(q.Until))
 }
 
@@ -39,6 +39,7 @@ func varied(n int) []record.Record {
 		at := Epoch().Add(time.Duration(i*37%n/3) * time.Second)
 		if r.Stop != nil {
 			r.FinishedAt = at
+			r.MissedBefore = max(0, i%11-8)
 			r.Container = []string{"api", "proxy"}[i%2]
 			r.Workload = &record.Workload{Kind: []string{"Deployment", "Job"}[i%2], Name: fmt.Sprintf("w-%d", i%4)}
 		} else {
@@ -104,6 +105,11 @@ func queries() []store.Query {
 		{Open: true, Kind: record.KindStall, Cluster: "prod"},
 		{Open: true, Namespaces: []string{"ns-1", "ns-5"}, Since: at(10)},
 		{Open: true, Kind: record.KindStop},
+		{Missed: true},
+		{Missed: true, Cluster: "prod", Since: at(10), Until: at(40)},
+		{Missed: true, Namespaces: []string{"ns-1", "ns-5"}},
+		{Missed: true, Workload: &record.Workload{Kind: "Deployment", Name: "w-2"}},
+		{Missed: true, Kind: record.KindStall},
 		{Since: at(10)},
 		{Until: at(10)},
 		{Since: at(10), Until: at(10)},

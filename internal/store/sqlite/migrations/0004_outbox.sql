@@ -1,4 +1,4 @@
--- Whose outbox a change is in, who writes, and kinds of gaps.
+-- Whose outbox a change is in, who writes, kinds of gaps, and which stops missed others.
 
 -- +goose Up
 
@@ -8,10 +8,11 @@ CREATE TABLE changes_new (
     seq     INTEGER PRIMARY KEY AUTOINCREMENT,
     record  INTEGER NOT NULL UNIQUE REFERENCES records (seq) ON DELETE CASCADE,
     cluster TEXT    NOT NULL,
-    slot    INTEGER NOT NULL
+    slot    INTEGER NOT NULL,
+    at      INTEGER NOT NULL -- when it was stored; 0 by an earlier version
 );
-INSERT INTO changes_new (seq, record, cluster, slot)
-    SELECT c.seq, c.record, r.cluster, 0 FROM changes c JOIN records r ON r.seq = c.record;
+INSERT INTO changes_new (seq, record, cluster, slot, at)
+    SELECT c.seq, c.record, r.cluster, 0, 0 FROM changes c JOIN records r ON r.seq = c.record;
 DELETE FROM sqlite_sequence WHERE name = 'changes_new';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'changes_new', seq FROM sqlite_sequence WHERE name = 'changes';
 DROP TABLE changes;
@@ -53,3 +54,9 @@ INSERT INTO gaps_new (cluster, kind, scope, from_at, why, to_at, count)
     SELECT cluster, '', scope, from_at, why, to_at, 0 FROM gaps;
 DROP TABLE gaps;
 ALTER TABLE gaps_new RENAME TO gaps;
+
+-- How many stops were missed before this one; -1 for what an earlier version stored and nobody
+-- has looked at yet. The documents are compressed: the program fills it, beside what else goes on.
+ALTER TABLE records ADD COLUMN missed INTEGER NOT NULL DEFAULT -1;
+UPDATE records SET missed = 0 WHERE (SELECT missed FROM totals) = 0;
+CREATE INDEX records_missed ON records (at, seq, missed) WHERE missed <> 0;
