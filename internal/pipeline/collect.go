@@ -375,6 +375,10 @@ func carry(old *Finding, f *Finding) {
 	e.Log, e.Node, e.Owner, e.Scheduling, e.Claims = o.Log, o.Node, o.Owner, o.Scheduling, o.Claims
 	e.Neighbours, e.History = o.Neighbours, o.History
 	e.Changes, e.ChangesRead, e.FailingSince, e.Rollout = o.Changes, o.ChangesRead, o.FailingSince, o.Rollout
+	if w := o.Pod.Workload; w != nil && e.Pod.Workload == nil {
+		// It was resolved, and not only taken for what the pod's own references say.
+		f.Record.Workload, e.Pod.Workload, f.Record.Group = w, w, old.Record.Group
+	}
 	for _, m := range o.Missing {
 		if m.What != whatPod {
 			miss(e, m.What, m.Why)

@@ -111,7 +111,7 @@ func (rs *recents) due(now time.Time) []*recent {
 	for _, r := range rs.order {
 		if age, more := nextLook(r.looks); more && now.Sub(r.since) >= age {
 			r.looks++
-			if unsettled(&r.Record) || r.unread {
+			if unsettled(&r.Record) || r.unread || slices.ContainsFunc(r.Evidence.Missing, passing) {
 				out = append(out, r)
 			}
 		}

@@ -101,12 +101,12 @@ type Runtime struct {
 	pending store.Batch
 	// compactAt is how many pending records are too many to hold several of one ID.
 	compactAt int
-	open      map[string]Finding // by ID: waiting for what is collected beside them
+	open      map[string]*opened // by ID: what is collected for, until that is stored
 	recents   recents
 	ward      *ward
 	// eventTroubles is what was said last of each scope of events.
 	eventTroubles map[string]string
-	done          []string // those of open that are complete and pending
+	done          []string // those of open that are complete and pending, once for each time
 	closed        bool
 	// unstored is why the last attempt to store failed, nil if it did not.
 	unstored error
@@ -118,6 +118,15 @@ type Runtime struct {
 
 	// told is signalled when something was stored.
 	told chan struct{}
+}
+
+// opened is a finding that something is collected for.
+type opened struct {
+	Finding
+	// collecting tells that the collector has it, rounds how often it was handed to it without
+	// that being stored yet.
+	collecting bool
+	rounds     int
 }
 
 // scopeState is the coverage of one scope.
@@ -144,7 +153,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		opts:   o,
 		engine: NewEngine(o.Cluster, o.Redactor),
 		scopes: make(map[string]*scopeState),
-		open:   make(map[string]Finding),
+		open:   make(map[string]*opened),
 		wake:   make(chan struct{}, 1),
 		stops:  make(chan Finding, queued),
 		late:   make(chan string, queued),
@@ -350,23 +359,31 @@ func (r *Runtime) add(uid string, found []Finding) {
 	for i := range found {
 		f := &found[i]
 		r.collector.near.add(f)
-		old, collecting := r.open[f.Record.ID]
+		old, open := r.open[f.Record.ID]
 		kept, recent := r.recents.byID[f.Record.ID]
+		again := false
 		switch {
-		case collecting:
-			carry(&old, f)
-			r.open[f.Record.ID] = *f
+		case open && old.collecting:
+			carry(&old.Finding, f)
+			r.engine.explain(f)
+			old.Finding = *f
 		case recent:
 			carry(&kept.Finding, f)
-			r.engine.explain(f)
-			kept.Finding = *f
-			kept.Pod = named(f.Pod)
-			r.keep(f)
+			again = true
+		case open:
+			carry(&old.Finding, f)
+			again = true
 		default:
 			r.collector.atHand(f)
 		}
+		if again {
+			r.engine.explain(f)
+			r.keep(f)
+		}
 		r.pending.Records = append(r.pending.Records, f.Record)
-		if !collecting && !recent {
+		if again {
+			r.renewed(f)
+		} else if !open {
 			r.enqueue(*f)
 		}
 	}
@@ -431,9 +448,9 @@ func (r *Runtime) Run(ctx context.Context) error {
 // caller holds mu.
 func (r *Runtime) keepOpen() {
 	for _, id := range slices.Sorted(maps.Keys(r.open)) {
-		f := r.open[id]
+		f := &r.open[id].Finding
 		if _, kept := r.pending.Evidence[id]; !kept {
-			r.keep(&f)
+			r.keep(f)
 			r.pending.Records = append(r.pending.Records, f.Record)
 		}
 	}
@@ -477,7 +494,11 @@ func (r *Runtime) flush(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	for _, id := range done {
-		delete(r.open, id)
+		if o, ok := r.open[id]; ok {
+			if o.rounds--; o.rounds <= 0 {
+				delete(r.open, id)
+			}
+		}
 	}
 	r.opts.Meter.Pending(len(r.pending.Records))
 	r.room.Broadcast()

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -55,15 +57,44 @@ func (r *Runtime) within(ctx context.Context, do func(context.Context)) {
 	do(ctx)
 }
 
+// collect hands a finding to the collectors; false where they are too far behind. The caller
+// holds mu.
+func (r *Runtime) collect(f Finding) bool {
+	select {
+	case r.stops <- f:
+	default:
+		return false
+	}
+	o, ok := r.open[f.Record.ID]
+	if !ok {
+		o = new(opened)
+		r.open[f.Record.ID] = o
+	}
+	o.Finding, o.collecting = f, true
+	o.rounds++
+	r.recents.put(f, r.opts.Now()).collecting = true
+	return true
+}
+
+// renewed takes a stop that the detector returned again after everything was collected for it.
+// What was read of it stays, but a new label can ask for more than the old one did: the log of what
+// was no failure then, the node of one that was not out of memory. The caller holds mu.
+func (r *Runtime) renewed(f *Finding) {
+	if r.collector.wantsLog(f) && f.Record.Log == nil && r.collect(*f) {
+		return
+	}
+	if o, ok := r.open[f.Record.ID]; ok {
+		o.Finding = *f
+	}
+	kept := r.recents.put(*f, r.opts.Now())
+	r.look([]*recent{kept})
+}
+
 // enqueue hands a finding to the collectors, or, where they are too far behind, says in
 // the record that nothing was collected: detection does not wait. The caller holds mu.
 func (r *Runtime) enqueue(f Finding) {
-	select {
-	case r.stops <- f:
-		r.open[f.Record.ID] = f
-		r.recents.put(f, r.opts.Now()).collecting = true
+	if r.collect(f) {
 		return
-	default:
 	}
 	last := &r.pending.Records[len(r.pending.Records)-1]
 	const why = "too many containers stopped at the same time"
@@ -71,8 +102,13 @@ func (r *Runtime) enqueue(f Finding) {
 		last.Log = &record.Log{Missing: "not captured: " + why}
 		r.opts.Meter.Captured("skipped")
 	}
-	if f.Record.Category != record.Lifecycle && r.opts.Readers.Events != nil && !f.Evidence.EventsRead {
-		miss(&f.Evidence, whatEvents, why)
+	if f.Record.Category != record.Lifecycle {
+		if r.opts.Readers.Events != nil && !f.Evidence.EventsRead {
+			miss(&f.Evidence, whatEvents, why)
+		}
+		if r.opts.Readers.Cluster != nil && f.Evidence.Pod.Node != "" {
+			miss(&f.Evidence, whatNode, why)
+		}
 		r.engine.explain(&f)
 		last.Category, last.Diagnosis, last.WillRestart = f.Record.Category, f.Record.Diagnosis, f.Record.WillRestart
 	}
@@ -98,21 +134,31 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := r.open[f.Record.ID]; now.Record.Stop != nil && relabelled(before.Stop, now.Record.Stop) {
-		newer := now
+	o, ok := r.open[f.Record.ID]
+	if !ok { // never so
+		o = &opened{rounds: 1}
+		r.open[f.Record.ID] = o
+	}
+	another := o.Record.Stop != nil && relabelled(before.Stop, o.Record.Stop)
+	if another {
+		newer := o.Finding
 		newer.Refined = f.Refined
 		carry(&f, &newer)
 		r.engine.explain(&newer)
 		f = newer
 	}
-	r.open[f.Record.ID] = f
+	o.Finding, o.collecting = f, false
 	r.done = append(r.done, f.Record.ID)
 	kept := r.recents.put(f, r.opts.Now())
 	kept.collecting = false
 	r.keep(&f)
 	r.push(f.Record)
-	if kept.missed {
-		kept.missed = false
+	missed := kept.missed
+	kept.missed = false
+	switch {
+	case another:
+		r.renewed(&f)
+	case missed:
 		r.look([]*recent{kept})
 	}
 	if !f.Refined {
@@ -196,11 +242,11 @@ func (r *Runtime) again(ctx context.Context, id string) {
 	f := kept.Finding
 	r.mu.Unlock()
 
-	before := f.Record
+	before, had := f.Record, f.Evidence.Missing
 	f.Record = f.Record.Clone()
 	f.Evidence = copied(f.Evidence)
 	r.collector.refresh(ctx, &f)
-	news := len(before.Changes) == 0 && len(f.Record.Changes) > 0
+	news := len(before.Changes) == 0 && len(f.Record.Changes) > 0 || regained(had, f.Evidence.Missing)
 	if other := differs(&before, &f.Record); !other && !news || other && weaker(&before, &f.Record) {
 		r.opts.Meter.Late("same")
 		return
@@ -233,6 +279,22 @@ func copied(e evidence.Evidence) evidence.Evidence {
 		e.History = &h
 	}
 	return e
+}
+
+// regained tells that a reading which had failed did not fail again.
+func regained(before, after []record.Missing) bool {
+	return slices.ContainsFunc(before, func(b record.Missing) bool {
+		return passing(b) && !slices.ContainsFunc(after, func(a record.Missing) bool { return a.What == b.What })
+	})
+}
+
+// passing tells of a reading that another attempt may have: not of one that is denied.
+func passing(m record.Missing) bool {
+	switch m.What {
+	case whatNode, whatNodeEvents, whatEvents, whatOwner, whatOwnerEvents, whatNamespace:
+		return !strings.Contains(m.Why, "forbidden")
+	}
+	return false
 }
 
 // differs tells that a diagnosis says something else.
