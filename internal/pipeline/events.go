@@ -88,6 +88,16 @@ func NewEventIndex(fallback EventReader, now func() time.Time) *EventIndex {
 	}
 }
 
+// Await tells that the events of a scope will be watched, so that none of them is taken for
+// absent before that scope was heard of.
+func (x *EventIndex) Await(scope string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, heard := x.scopes[scope]; !heard {
+		x.scopes[scope] = errors.New("they were not listed yet")
+	}
+}
+
 // Unwatched tells that no watch fills the index: everything is read from the fallback.
 func (x *EventIndex) Unwatched() { x.release() }
 

@@ -149,10 +149,8 @@ func (m *Memory) Acknowledge(_ context.Context, _ store.Outbox, seq int64) error
 // Marks implements Ledger: there was no earlier run.
 func (m *Memory) Marks(context.Context, string, func(record.Mark) bool) error { return nil }
 
-// Scope implements Ledger: nothing was watched before.
-func (m *Memory) Scope(context.Context, string, string) (store.Scope, error) {
-	return store.Scope{}, nil
-}
+// Scopes implements Ledger: nothing was watched before.
+func (m *Memory) Scopes(context.Context, string) (map[string]store.Scope, error) { return nil, nil }
 
 // List implements HistoryReader, for what a collector asks: the newest of a container of a
 // pod, or nothing of earlier runs.

@@ -25,9 +25,9 @@ type Ledger interface {
 	// Acknowledge and Changes are the outbox, as in package store.
 	Acknowledge(ctx context.Context, o store.Outbox, seq int64) error
 	Changes(ctx context.Context, o store.Outbox, limit int) ([]store.Change, error)
-	// Marks and Scope are what an earlier run left.
+	// Marks and Scopes are what earlier runs left.
 	Marks(ctx context.Context, cluster string, yield func(record.Mark) bool) error
-	Scope(ctx context.Context, cluster, scope string) (store.Scope, error)
+	Scopes(ctx context.Context, cluster string) (map[string]store.Scope, error)
 }
 
 // Meter counts what a Runtime does; see package metrics.
@@ -129,17 +129,6 @@ type opened struct {
 	rounds     int
 }
 
-// scopeState is the coverage of one scope.
-type scopeState struct {
-	store.Scope
-	// key is the name under which it is stored.
-	key string
-	// known tells that an earlier run watched it.
-	known    bool
-	replaced bool
-	trouble  error
-}
-
 // NewRuntime prepares a Runtime: what an earlier run recorded is loaded, so that
 // nothing is recorded twice.
 func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
@@ -172,23 +161,24 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	r.compactAt = 2 * o.MaxPending
 	r.pending = r.emptyBatch()
 	if err := o.Ledger.Marks(ctx, o.Cluster, func(m record.Mark) bool {
-		r.engine.detector.Seed(m)
+		if o.Shard.Contains(m.Namespace) {
+			r.engine.detector.Seed(m)
+		}
 		return true
 	}); err != nil {
 		return nil, fmt.Errorf("load the high-water marks: %w", err)
 	}
 	if o.Archive != nil {
-		if err := r.ward.seed(ctx, o.Archive, o.Cluster); err != nil {
+		if err := r.ward.seed(ctx, o.Archive, o.Cluster, o.Shard); err != nil {
 			return nil, err
 		}
 	}
+	stored, err := o.Ledger.Scopes(ctx, o.Cluster)
+	if err != nil {
+		return nil, fmt.Errorf("load the coverage: %w", err)
+	}
 	for _, name := range o.Scopes {
-		sc := r.scope(name)
-		stored, err := o.Ledger.Scope(ctx, o.Cluster, sc.key)
-		if err != nil {
-			return nil, fmt.Errorf("load the coverage of %q: %w", name, err)
-		}
-		sc.Scope, sc.known = stored, !stored.Since.IsZero()
+		r.scopes[name] = newScope(name, &o, stored)
 	}
 	return r, nil
 }
@@ -204,21 +194,22 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	now := r.opts.Now()
 	sc := r.scope(scope)
 	first := !sc.replaced
-	history := first && !sc.known
 	if first {
 		sc.replaced = true
 		r.opts.Meter.Trouble(scope, nil)
-		if sc.known {
-			r.gap(record.Gap{From: sc.Seen, To: now.UTC(), Scope: scope, Why: "whyrestart was not running"})
-		} else {
+		for _, away := range sc.unwatched() {
+			r.gap(record.Gap{From: away.Seen, To: now.UTC(), Scope: away.name, Why: "whyrestart was not running"})
+		}
+		if sc.Since.IsZero() {
 			sc.Since = now.UTC()
 		}
 	} else {
-		r.gap(record.Gap{From: sc.Seen, To: now.UTC(), Scope: scope, Why: "the watch could not be resumed and everything was listed again"})
+		r.gap(record.Gap{From: sc.Seen, To: now.UTC(), Scope: sc.name, Why: "the watch could not be resumed and everything was listed again"})
 	}
 	exist := make(map[string]bool, len(pods))
 	for i := range pods {
 		exist[pods[i].View.UID] = true
+		history := first && !sc.known(pods[i].View.Namespace)
 		r.add(pods[i].View.UID, r.engine.Observe(&pods[i], history, now))
 		r.ended(r.ward.observe(&pods[i], now))
 	}
@@ -326,7 +317,7 @@ func scopeName(scope string) string {
 func (r *Runtime) scope(name string) *scopeState {
 	sc, ok := r.scopes[name]
 	if !ok {
-		sc = &scopeState{key: name + "|" + r.opts.Selection}
+		sc = newScope(name, &r.opts, nil)
 		r.scopes[name] = sc
 	}
 	return sc

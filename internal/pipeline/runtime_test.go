@@ -96,8 +96,8 @@ func (l *ledger) Marks(_ context.Context, _ string, yield func(record.Mark) bool
 	return nil
 }
 
-func (l *ledger) Scope(_ context.Context, _, scope string) (store.Scope, error) {
-	return l.scopes[scope], nil
+func (l *ledger) Scopes(context.Context, string) (map[string]store.Scope, error) {
+	return maps.Clone(l.scopes), nil
 }
 
 func (l *ledger) fail(err error) {

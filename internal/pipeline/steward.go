@@ -14,6 +14,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
@@ -65,6 +66,8 @@ type Steward struct {
 	Cluster   string
 	Store     IssueKeeper
 	Workloads WorkloadReader
+	// Shard is what of the cluster is looked after and counted; the rest is another's.
+	Shard shard.Shard
 	// Watches tells whether the pods of a namespace are watched, and Selector which of them: of
 	// others nobody knows that they did not stop. An empty Selector is all of them.
 	Watches  func(namespace string) bool
@@ -153,7 +156,7 @@ func (s *Steward) tended(ctx context.Context) ([]string, error) {
 		}
 		for i := range found {
 			is := &found[i]
-			if is.Cluster != s.Cluster {
+			if is.Cluster != s.Cluster || !s.Shard.Contains(is.Namespace) {
 				continue // without a name, all were asked for
 			}
 			counts[IssueClass{is.Category, is.At(now)}]++

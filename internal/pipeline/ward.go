@@ -13,6 +13,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
@@ -128,8 +129,8 @@ func withEnd(r record.Record, end time.Time) record.Record {
 	return r
 }
 
-// seed continues the stalls of an earlier run that had not ended.
-func (w *ward) seed(ctx context.Context, h Archive, cluster string) error {
+// seed continues the stalls of an earlier run that had not ended, those of a shard.
+func (w *ward) seed(ctx context.Context, h Archive, cluster string, of shard.Shard) error {
 	q := store.Query{Cluster: cluster, Kind: record.KindStall, Open: true}
 	for len(w.open) < stallsKept {
 		found, next, err := h.List(ctx, q)
@@ -137,7 +138,7 @@ func (w *ward) seed(ctx context.Context, h Archive, cluster string) error {
 			return fmt.Errorf("load the stalls that had not ended: %w", err)
 		}
 		for _, r := range found {
-			if r.Stall == nil {
+			if r.Stall == nil || !of.Contains(r.Namespace) {
 				continue
 			}
 			e, err := h.Evidence(ctx, r.ID)

@@ -330,7 +330,7 @@ func (r *Runtime) Event(ev *corev1.Event) {
 		r.ward.tracker.Touch(string(o.UID), now)
 	case "Node":
 	default:
-		if r.opts.Selection == "" && inScopes(r.opts.Scopes, o.Namespace) {
+		if r.opts.Selection == "" && r.opts.Shard.Contains(o.Namespace) && inScopes(r.opts.Scopes, o.Namespace) {
 			r.ended(r.ward.absent.event(ev, now))
 		}
 	}
@@ -470,8 +470,11 @@ func (r *Runtime) watchedSince(namespace string) time.Time {
 	defer r.mu.Unlock()
 	var since time.Time
 	for name, sc := range r.scopes {
-		if (name == "" || name == namespace) && (since.IsZero() || sc.Since.Before(since)) {
-			since = sc.Since
+		if name != "" && name != namespace {
+			continue
+		}
+		if s := sc.since(namespace); since.IsZero() || s.Before(since) {
+			since = s
 		}
 	}
 	return since
