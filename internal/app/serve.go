@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -47,7 +46,7 @@ type Source struct {
 // ServeOptions configure Serve.
 type ServeOptions struct {
 	Source
-	// Store is the path of the SQLite file.
+	// Store is the path of the SQLite file, or the URL of a database.
 	Store string
 	// Listen is the address of the HTTP server.
 	Listen string
@@ -70,28 +69,66 @@ const pruneEvery = time.Hour
 // Serve watches, records, and answers on Listen until ctx ends; then what was seen is
 // stored and told before it returns nil.
 func Serve(ctx context.Context, o ServeOptions) error {
-	db, err := OpenStore(ctx, StoreOptions{Location: o.Store, Logger: o.Logger})
+	d, err := openDoor(ctx, o.Listen)
 	if err != nil {
 		return err
 	}
-	err = serve(ctx, o, db)
+	g, gctx := errgroup.WithContext(ctx)
+	ending, end := context.WithCancel(gctx)
+	g.Go(func() error { return d.run(ending) })
+	g.Go(func() error {
+		defer end()
+		return serveBehind(gctx, o, d)
+	})
+	return g.Wait()
+}
+
+// serveBehind serves behind a door that is open.
+func serveBehind(ctx context.Context, o ServeOptions, d *door) error {
+	db, err := awaitStore(ctx, o, d)
+	if err != nil {
+		return err
+	}
+	err = serve(ctx, o, heed(db, o.Logger), d)
 	if cerr := db.Close(); cerr != nil && err == nil {
 		err = fmt.Errorf("close the store: %w", cerr)
 	}
 	return err
 }
 
-func serve(ctx context.Context, o ServeOptions, db store.Store) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
-	if err != nil {
-		return fmt.Errorf("listen for HTTP: %w", err)
+// awaitStore opens the history. A database that cannot be reached, as it is when both are
+// started together, is waited for; what waiting does not change is an error at once.
+func awaitStore(ctx context.Context, o ServeOptions, d *door) (store.Store, error) {
+	began, wait := time.Now(), time.Duration(0)
+	for {
+		db, err := OpenStore(ctx, StoreOptions{Location: o.Store, Logger: o.Logger})
+		switch {
+		case err == nil:
+			if wait > 0 {
+				o.Logger.Info("the history is there", "store", StoreName(o.Store), "after", time.Since(began).Round(time.Millisecond))
+			}
+			return db, nil
+		case !isPostgres(o.Store) || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil:
+			return nil, err
+		case wait == 0:
+			d.wait("waits for the history, " + StoreName(o.Store))
+			o.Logger.Error("the history cannot be reached; waiting for it, and watching nothing until it is there", "store", StoreName(o.Store), "err", err)
+		}
+		wait = min(max(2*wait, 250*time.Millisecond), 5*time.Second)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
 	}
+}
+
+func serve(ctx context.Context, o ServeOptions, db store.Store, d *door) error {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	meter := metrics.New(reg, o.Version)
 	live, err := newLive(ctx, o.Source, db, meter, o.Logger)
 	if err != nil {
-		listener.Close()
 		return err
 	}
 	relay := &pipeline.Relay{
@@ -102,25 +139,13 @@ func serve(ctx context.Context, o ServeOptions, db store.Store) error {
 		Deliver: func(r record.Record) error { return printer.JSONLine(o.Stdout, r) },
 		Now:     time.Now,
 	}
-	server := &http.Server{Handler: handler(reg, live.runtime), ReadHeaderTimeout: 10 * time.Second}
+	d.show(handler(reg, live.runtime))
 
-	o.Logger.Info("serving", "store", o.Store, "listen", listener.Addr().String(), "version", o.Version)
+	o.Logger.Info("serving", "store", StoreName(o.Store), "listen", d.listener.Addr().String(), "version", o.Version)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return live.tell(gctx, relay) })
 	g.Go(func() error { return prune(gctx, o, db) })
 	g.Go(func() error { return live.steward(o.Source, db, meter, o.Logger).Run(gctx) })
-	g.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve HTTP: %w", err)
-		}
-		return nil
-	})
-	g.Go(func() error {
-		<-gctx.Done()
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		return server.Shutdown(stop)
-	})
 	err = g.Wait()
 	o.Logger.Info("stopped")
 	return err
@@ -144,15 +169,16 @@ func handler(reg *prometheus.Registry, r *pipeline.Runtime) http.Handler {
 // prune applies the retention at the start and then every hour. That it fails is
 // reported and does not stop the watch.
 func prune(ctx context.Context, o ServeOptions, db store.Store) error {
-	tick := time.NewTicker(pruneEvery)
-	defer tick.Stop()
 	for {
+		next := pruneEvery
 		r := store.Retention{MaxBytes: o.RetainBytes, PerIssue: o.RetainPerIssue}
 		if o.RetainFor > 0 {
 			r.Before = time.Now().Add(-o.RetainFor)
 		}
 		n, err := db.Prune(ctx, r)
-		if err != nil && ctx.Err() == nil {
+		if errors.Is(err, store.ErrUnavailable) {
+			next = time.Minute // that it is away is said for all who use it
+		} else if err != nil && ctx.Err() == nil {
 			o.Logger.Error("cannot remove old records", "err", err)
 		} else if n > 0 {
 			o.Logger.Info("removed old records", "records", n)
@@ -160,7 +186,7 @@ func prune(ctx context.Context, o ServeOptions, db store.Store) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(next):
 		}
 	}
 }

@@ -90,7 +90,7 @@ func newAmend(e *environment, a amendment, cmd *cobra.Command) *cobra.Command {
 	completeOutput(cmd, &o.output)
 	f := cmd.Flags()
 	f.StringVar(&o.note, "note", "", "why, for those who read it later")
-	f.StringVar(&o.store, "store", defaultStore(), "file of the history")
+	addStore(f, &o.store)
 	if a.status == issue.StatusMuted {
 		f.DurationVar(&o.period, "for", 0, "for how long, such as 24h (default: until reopen)")
 	}
@@ -132,14 +132,8 @@ func runAmend(ctx context.Context, e *environment, o *amendOptions, a amendment,
 
 // storedIssues opens a history and looks up the issues that arguments name, all of them or
 // none. The caller closes the store.
-func storedIssues(ctx context.Context, path string, args []string) (db store.Store, found []issue.Issue, err error) {
-	// What is not there is not made, and what cannot be written is said before anything is done.
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("open store %s to write: %w", path, errors.Unwrap(err))
-	}
-	f.Close()
-	if db, err = app.OpenStore(ctx, app.StoreOptions{Location: path}); err != nil {
+func storedIssues(ctx context.Context, location string, args []string) (db store.Store, found []issue.Issue, err error) {
+	if db, err = app.OpenStore(ctx, app.StoreOptions{Location: location, Existing: true}); err != nil {
 		return nil, nil, err
 	}
 	defer func() {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +75,7 @@ Exit codes: 0 explained, 1 error, 2 no stop and no stall.`,
 	f.IntVar(&o.restart, "restart", 0, "the stop that the container's n-th restart followed; the first run of a container ends before restart 1")
 	f.BoolVar(&o.timeline, "timeline", false, "also show the pod's life, step by step")
 	f.StringVarP(&o.file, "file", "f", "", "recorded state of a cluster to look at, as analyze takes it; - for stdin")
-	f.StringVar(&o.store, "store", defaultStore(), "file of the history")
+	addStore(f, &o.store)
 	return cmd
 }
 
@@ -176,8 +174,7 @@ func (o *explainOptions) find(ctx context.Context, e *environment, what string) 
 	case o.stored:
 		return o.fromStore(ctx, what)
 	}
-	_, err := os.Stat(o.store)
-	history := !errors.Is(err, fs.ErrNotExist)
+	history := app.StoreThere(o.store)
 	if history && (isID(what) || o.restart > 0) {
 		seen, err := o.fromStore(ctx, what)
 		if err == nil || o.restart > 0 || !errors.Is(err, app.ErrNoSubject) {
@@ -285,9 +282,14 @@ func (o *explainOptions) fromStore(ctx context.Context, what string) (seen app.S
 	return app.Stored(ctx, db, q)
 }
 
+// rememberFor is how long a history may take to add to what the cluster has answered.
+const rememberFor = 10 * time.Second
+
 // remember adds what the history knows of the containers that were found in the cluster.
 // A history that cannot be read is none: the cluster was asked, and has answered.
 func (o *explainOptions) remember(ctx context.Context, seen *app.Seen) {
+	ctx, cancel := context.WithTimeout(ctx, rememberFor)
+	defer cancel()
 	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: true})
 	if err != nil {
 		return

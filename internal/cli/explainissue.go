@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -68,7 +66,7 @@ func (o *explainOptions) explainIssue(ctx context.Context, e *environment, id st
 	from := "cluster"
 	if o.file != "" {
 		from = "file"
-	} else if _, err := os.Stat(o.store); o.stored || !errors.Is(err, fs.ErrNotExist) {
+	} else if o.stored || app.StoreThere(o.store) {
 		from = "store"
 	}
 	if from == "store" {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"time"
 
@@ -79,7 +77,7 @@ Exit codes: 0 something was found, 1 error, 2 nothing to report.`,
 	f.StringVar(&o.node, "node", "", "only what happened on this node")
 	f.StringSliceVar(&o.causes, "cause", nil, "only these causes, such as oom_killed (see codes)")
 	f.StringVar(&o.from, "source", "auto", "where from: store, cluster, or auto (the store if there is one)")
-	f.StringVar(&o.store, "store", defaultStore(), "file of the history")
+	addStore(f, &o.store)
 	f.StringVarP(&o.file, "file", "f", "", "recorded state of a cluster to look at, as analyze takes it; - for stdin")
 	f.DurationVar(&o.since, "since", 0, "only what is of the last while, such as 24h")
 	f.IntVar(&o.limit, "limit", 0, "at most this many; 0 means all")
@@ -117,7 +115,7 @@ func runList(ctx context.Context, e *environment, o *listOptions) error {
 	}
 	if o.from == "auto" {
 		o.from = "store"
-		if _, err := os.Stat(o.store); errors.Is(err, fs.ErrNotExist) {
+		if !app.StoreThere(o.store) {
 			o.from = "cluster"
 		}
 	}

@@ -33,7 +33,7 @@ ID (or the beginning of one), or of the last stop of a pod.`,
 	}
 	o.source.add(cmd.Flags())
 	f := cmd.Flags()
-	f.StringVar(&o.store, "store", defaultStore(), "file of the history")
+	addStore(f, &o.store)
 	f.StringVarP(&o.container, "container", "c", "", "container of the pod")
 	f.IntVar(&o.restart, "restart", 0, "the pod's n-th stop, counted from 1 (default: the last)")
 	return cmd
@@ -95,5 +95,5 @@ func (o *logsOptions) find(ctx context.Context, db store.Reader, what string) (r
 			return db.Get(ctx, found[i].ID)
 		}
 	}
-	return r, fmt.Errorf("no stop of a pod, and none with an ID, %q in %s", what, o.store)
+	return r, fmt.Errorf("no stop of a pod, and none with an ID, %q in %s", what, app.StoreName(o.store))
 }

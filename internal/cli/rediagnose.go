@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,7 +44,7 @@ Exit codes: 0 something changed, 1 error, 2 nothing changed.`,
 	o.output.add(cmd.Flags(), "jsonl", "name")
 	completeOutput(cmd, &o.output)
 	f := cmd.Flags()
-	f.StringVar(&o.store, "store", defaultStore(), "file of the history")
+	addStore(f, &o.store)
 	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would change")
 	f.DurationVar(&o.since, "since", 0, "only what is of the last while, such as 168h")
 	f.StringSliceVarP(&o.namespaces, "namespace", "n", nil, "only these namespaces (default: all)")
@@ -56,11 +56,11 @@ func runRediagnose(ctx context.Context, e *environment, o *rediagnoseOptions) (e
 	if err := o.output.check(); err != nil {
 		return err
 	}
-	// To write opens what is not there yet, and there is nothing to diagnose in that.
-	if _, err := os.Stat(o.store); err != nil {
-		return fmt.Errorf("no history to diagnose again: %w", err)
+	// There is nothing to diagnose in a history that opening it would make.
+	if !app.StoreThere(o.store) {
+		return fmt.Errorf("no history to diagnose again: %w", &fs.PathError{Op: "stat", Path: o.store, Err: fs.ErrNotExist})
 	}
-	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: o.dryRun})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: o.store, ReadOnly: o.dryRun, Existing: !o.dryRun})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/whyrestart/whyrestart/internal/app"
 	"github.com/whyrestart/whyrestart/internal/kube"
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/version"
@@ -59,10 +60,10 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	case errors.Is(err, errNothing):
 		return exitNothing
 	case errors.As(err, &hit):
-		fmt.Fprintf(s.Err, "whyrestart: --fail-on: %s\n", printer.Escape(hit.Error()))
+		fmt.Fprintf(s.Err, "whyrestart: --fail-on: %s\n", printer.Escape(app.HideURLs(hit.Error())))
 		return exitFailOn
 	default:
-		fmt.Fprintf(s.Err, "whyrestart: %s\n", printer.Escape(err.Error()))
+		fmt.Fprintf(s.Err, "whyrestart: %s\n", printer.Escape(app.HideURLs(err.Error())))
 		return exitError
 	}
 }
@@ -106,9 +107,20 @@ func (e *environment) logger(level slog.Level) *slog.Logger {
 	if e.debug {
 		level = slog.LevelDebug
 	}
-	l := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: level}))
+	l := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: level, ReplaceAttr: hideURLs}))
 	kube.RouteKlog(l)
 	return l
+}
+
+// hideURLs keeps the URLs of databases out of logs.
+func hideURLs(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		a.Value = slog.StringValue(app.HideURLs(v))
+	case error:
+		a.Value = slog.StringValue(app.HideURLs(v.Error()))
+	}
+	return a
 }
 
 // colored tells whether tables are to be coloured.

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +39,7 @@ restart, what was stored and not printed yet is printed first.`,
 	o.source.add(cmd.Flags())
 	o.source.settings.add(cmd.Flags())
 	f := cmd.Flags()
-	f.StringVar(&o.store, "store", defaultStore(), "file of the history (SQLite)")
+	addStore(f, &o.store)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of /metrics, /healthz and /readyz")
 	f.DurationVar(&o.retainFor, "retention", 90*24*time.Hour, "remove records that are older; 0 keeps them")
 	f.StringVar(&o.retainBytes, "retention-size", "10Gi", "remove the oldest records beyond this size; 0 keeps them")
@@ -79,17 +77,4 @@ func runServe(cmd *cobra.Command, e *environment, o *serveOptions) error {
 		Stdout:         e.Out,
 		Logger:         e.logger(slog.LevelInfo),
 	})
-}
-
-// defaultStore is where the XDG base directory specification puts state.
-func defaultStore() string {
-	dir := os.Getenv("XDG_STATE_HOME")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "whyrestart.db"
-		}
-		dir = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(dir, "whyrestart", "whyrestart.db")
 }

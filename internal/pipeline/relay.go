@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 
 // Relay hands the changes of a Ledger to one consumer, in order and at least once:
 // what was delivered is acknowledged afterwards, so that a crash between the two
-// delivers it again, with the same ID.
+// delivers it again, with the same ID. A ledger that is unavailable is asked again, for
+// as long as it takes.
 type Relay struct {
 	Ledger Ledger
 	Outbox store.Outbox
@@ -30,13 +32,35 @@ const page = 500
 // Run relays until ctx ends or Deliver fails; told is signalled when there may be
 // something new.
 func (r *Relay) Run(ctx context.Context, told <-chan struct{}) error {
+	var again backOff
 	// From now on, what this consumer has not seen is kept for it.
-	if err := r.Ledger.Acknowledge(ctx, r.Outbox, 0); err != nil {
-		return fmt.Errorf("register %s for changes: %w", r.Outbox.Consumer, err)
+	for {
+		err := r.Ledger.Acknowledge(ctx, r.Outbox, 0)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // that it was to end is no failure
+		}
+		if !errors.Is(err, store.ErrUnavailable) {
+			return fmt.Errorf("register %s for changes: %w", r.Outbox.Consumer, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(again.next()):
+		}
 	}
 	for {
 		wait, err := r.relay(ctx)
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // that it was to end is no failure
+		case err == nil:
+			again = 0
+		case errors.Is(err, store.ErrUnavailable):
+			wait = again.next()
+		default:
 			return err
 		}
 		var due <-chan time.Time
@@ -50,6 +74,20 @@ func (r *Relay) Run(ctx context.Context, told <-chan struct{}) error {
 		case <-due:
 		}
 	}
+}
+
+// backOff is how long was waited last for a store that is unavailable.
+type backOff time.Duration
+
+const (
+	leastBackOff = backOff(100 * time.Millisecond)
+	mostBackOff  = backOff(10 * time.Second)
+)
+
+// next returns how long to wait now.
+func (b *backOff) next() time.Duration {
+	*b = min(max(2**b, leastBackOff), mostBackOff)
+	return time.Duration(*b)
 }
 
 // Drain relays everything that is left, settled or not.

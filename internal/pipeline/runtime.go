@@ -474,7 +474,7 @@ func (r *Runtime) flush(ctx context.Context) error {
 		if !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return fmt.Errorf("store %d records: %w", len(b.Records), err)
 		}
-		r.opts.Logger.Error("cannot store; will try again", "records", len(b.Records), "err", err)
+		r.opts.Logger.Debug("cannot store; will try again", "records", len(b.Records), "err", err)
 		select {
 		case <-ctx.Done():
 			r.putBack(b, done)

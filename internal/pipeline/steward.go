@@ -94,7 +94,7 @@ type look struct {
 
 // Run looks after the issues until ctx ends. What fails is tried again.
 func (s *Steward) Run(ctx context.Context) error {
-	wait := stewardFirst
+	wait, said := stewardFirst, false
 	for {
 		select {
 		case <-ctx.Done():
@@ -102,7 +102,14 @@ func (s *Steward) Run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		wait = stewardEvery
-		if err := s.round(ctx); err != nil && ctx.Err() == nil {
+		err := s.round(ctx)
+		switch {
+		case err == nil:
+			said = false
+		case ctx.Err() != nil, errors.Is(err, store.ErrUnavailable):
+			// A store that is away is away for all; who opened it says so.
+		case !said:
+			said = true
 			s.Logger.Error("cannot look after the issues; will try again", "err", err)
 		}
 	}

@@ -534,11 +534,18 @@ func TestStewardForbidden(t *testing.T) {
 	})
 }
 
+// What fails is tried again, and said once; that the store is away is for others to say.
 func TestStewardTrouble(t *testing.T) {
+	stewardTrouble(t, errors.New("broken"), 1)
+	stewardTrouble(t, store.ErrUnavailable, 0)
+}
+
+func stewardTrouble(t *testing.T, failing error, said int) {
+	t.Helper()
 	steward(t, func(t *testing.T, s *stewarded) {
 		s.put(crashing("WR-1", checkout, time.Now()))
 		s.workloads.set(checkout, deployment("shop/api:2"))
-		s.failing = store.ErrUnavailable
+		s.failing = failing
 		s.start(t.Context(), t)
 		s.after(90*time.Second, "WR-1")
 		s.keeper.mu.Lock()
@@ -548,8 +555,8 @@ func TestStewardTrouble(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		s.stop()
-		if n := strings.Count(s.log.String(), "cannot look after the issues"); n != 2 {
-			t.Errorf("said %d times: %s", n, &s.log)
+		if n := strings.Count(s.log.String(), "cannot look after the issues"); n != said {
+			t.Errorf("%v: said %d times: %s", failing, n, &s.log)
 		}
 	})
 }

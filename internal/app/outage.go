@@ -1,0 +1,92 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/issue"
+	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
+	"github.com/whyrestart/whyrestart/internal/store"
+)
+
+// heeded is a history that tells once when it went away and once when it is back, for all who
+// use it: each of them tries again by itself, and would say so each time.
+type heeded struct {
+	store.Store
+	logger *slog.Logger
+	now    func() time.Time
+
+	mu    sync.Mutex
+	since time.Time // when it went away; zero while it is there
+}
+
+func heed(db store.Store, logger *slog.Logger) *heeded {
+	return &heeded{Store: db, logger: logger, now: time.Now}
+}
+
+// see takes notice of how a call ended.
+func (h *heeded) see(err error) error {
+	away := errors.Is(err, store.ErrUnavailable)
+	if err != nil && !away {
+		return err // it answered, or nobody waited for the answer
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case away && h.since.IsZero():
+		h.since = h.now()
+		h.logger.Error("the history is away; what is found waits in memory until it is back", "err", err)
+	case !away && !h.since.IsZero():
+		h.logger.Info("the history is back", "after", h.now().Sub(h.since).Round(time.Millisecond))
+		h.since = time.Time{}
+	}
+	return err
+}
+
+func (h *heeded) Append(ctx context.Context, b store.Batch) error {
+	return h.see(h.Store.Append(ctx, b))
+}
+
+func (h *heeded) Acknowledge(ctx context.Context, o store.Outbox, seq int64) error {
+	return h.see(h.Store.Acknowledge(ctx, o, seq))
+}
+
+func (h *heeded) Changes(ctx context.Context, o store.Outbox, limit int) ([]store.Change, error) {
+	changes, err := h.Store.Changes(ctx, o, limit)
+	return changes, h.see(err)
+}
+
+func (h *heeded) Claim(ctx context.Context, cluster string, s shard.Shard) (int64, error) {
+	term, err := h.Store.Claim(ctx, cluster, s)
+	return term, h.see(err)
+}
+
+func (h *heeded) Prune(ctx context.Context, r store.Retention) (int, error) {
+	n, err := h.Store.Prune(ctx, r)
+	return n, h.see(err)
+}
+
+func (h *heeded) Amend(ctx context.Context, id string, a issue.Action) (issue.Issue, error) {
+	i, err := h.Store.Amend(ctx, id, a)
+	return i, h.see(err)
+}
+
+func (h *heeded) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, string, error) {
+	issues, next, err := h.Store.Issues(ctx, q)
+	return issues, next, h.see(err)
+}
+
+func (h *heeded) List(ctx context.Context, q store.Query) ([]record.Record, string, error) {
+	records, next, err := h.Store.List(ctx, q)
+	return records, next, h.see(err)
+}
+
+func (h *heeded) Evidence(ctx context.Context, id string) (evidence.Evidence, error) {
+	e, err := h.Store.Evidence(ctx, id)
+	return e, h.see(err)
+}
