@@ -1,8 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -17,27 +15,30 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 // A writer is the one connection that writes, with its statements.
 type writer struct {
 	db     *sql.DB
-	codec  *codec
+	codec  *sqlstore.Codec
 	logger *slog.Logger
 	stmts  map[string]*sql.Stmt
+	texts  map[sqlstore.Statement]string
 }
 
 // The statements of an append, prepared once: compiling them costs more than running them.
 const (
 	findRecord = `SELECT r.seq, r.doc, l.doc, r.issue, r.incident FROM records r LEFT JOIN logs l ON l.record = r.seq WHERE r.id = ?`
 	addRecord  = `INSERT INTO records (id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container,
-		workload_kind, workload_name, node, open, doc, missed, issue, incident) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		workload_kind, workload_name, node, open, missed, doc, issue, incident) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	changeRecord = `UPDATE records SET at = ?, kind = ?, category = ?, cause = ?, cluster = ?, namespace = ?, pod = ?, pod_uid = ?,
-		container = ?, workload_kind = ?, workload_name = ?, node = ?, open = ?, doc = ?, missed = ?, issue = ?, incident = ? WHERE seq = ?`
-	outlineRecord = `SELECT id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container, workload_kind, workload_name, node, open
+		container = ?, workload_kind = ?, workload_name = ?, node = ?, open = ?, missed = ?, doc = ?, issue = ?, incident = ? WHERE seq = ?`
+	outlineRecord = `SELECT at, kind, category, cause, cluster, namespace, pod, pod_uid, container, workload_kind, workload_name, node, open, missed
 		FROM records WHERE seq = ?`
 	putLog      = `INSERT INTO logs (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
 	putEvidence = `INSERT INTO evidence (record, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc`
+	placeRecord = `UPDATE records SET issue = ?, incident = ? WHERE seq = ?`
 	dropChange  = `DELETE FROM changes WHERE record = ?`
 	addChange   = `INSERT INTO changes (record, cluster, slot, at) VALUES (?, ?, ?, ?)`
 	findTerm    = `SELECT coalesce(max(term), 0) FROM terms WHERE cluster = ? AND slot >= ? AND slot < ?`
@@ -54,7 +55,7 @@ const (
 func (w *writer) prepare(ctx context.Context) error {
 	w.stmts = make(map[string]*sql.Stmt)
 	for _, text := range append(groupStatements(),
-		findRecord, addRecord, changeRecord, outlineRecord, putLog, putEvidence, dropChange, addChange, findTerm, addTotals,
+		findRecord, addRecord, changeRecord, outlineRecord, placeRecord, putLog, putEvidence, dropChange, addChange, findTerm, addTotals,
 		changeMark, addMark, forgetMarks, putGap, putScope, lastSeen, observe, observeAgain,
 	) {
 		stmt, err := w.db.PrepareContext(ctx, text)
@@ -98,67 +99,38 @@ func (s *Store) Append(ctx context.Context, b store.Batch) error {
 		return ctx.Err()
 	}
 	// Encoded before the transaction: it holds the only connection that writes.
-	rows := make([]row, 0, len(b.Records))
-	for _, r := range b.Records {
-		if r.ID == "" {
-			return fmt.Errorf("append to store %s: a %s of pod %s/%s has no ID", s.path, cmp.Or(string(r.Kind), "record"), r.Namespace, r.Pod)
-		}
-		encoded, err := newRow(r)
-		if err != nil {
-			return fmt.Errorf("append to store %s: encode record %s: %w", s.path, r.ID, err)
-		}
-		if ev, ok := b.Evidence[r.ID]; ok {
-			if encoded.evidence, err = marshal(ev); err != nil {
-				return fmt.Errorf("append to store %s: encode the evidence of record %s: %w", s.path, r.ID, err)
-			}
-		}
-		rows = append(rows, encoded)
+	rows, err := sqlstore.EncodeBatch(b)
+	if err != nil {
+		return fmt.Errorf("append to store %s: %w", s.path, err)
 	}
-	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
-		a := appender{group: newGroup(ctx, tx, s.writer), now: s.now()}
+	err = s.writer.transact(ctx, func(tx *sql.Tx) error {
+		a := appender{now: s.now(), transaction: transaction{ctx: ctx, tx: tx, writer: s.writer}}
+		a.group = sqlstore.NewGroup(ctx, &a.transaction, s.writer.codec, s.writer.logger)
 		return a.append(b, rows)
 	})
 	return writeError("append to store "+s.path, err)
 }
 
-// A row is a record with its JSON, and that of its log and evidence where there are any.
-type row struct {
-	record             record.Record
-	doc, log, evidence []byte
-}
-
-func newRow(r record.Record) (row, error) {
-	doc, err := marshalRecord(r)
-	if err != nil {
-		return row{}, err
-	}
-	out := row{record: r, doc: doc}
-	if r.Log != nil {
-		if out.log, err = marshal(r.Log); err != nil {
-			return row{}, err
-		}
-	}
-	return out, nil
-}
-
 // An appender writes one batch in one transaction.
 type appender struct {
-	*group
-	now time.Time
+	transaction
+	group *sqlstore.Group
+	now   time.Time
 	// What the batch adds to the totals.
-	stops, stalls, missed, marks int64
+	totals sqlstore.Totals
+	marks  int64
 }
 
-func (a *appender) append(b store.Batch, rows []row) error {
+func (a *appender) append(b store.Batch, rows []sqlstore.Encoded) error {
 	if err := a.fence(b); err != nil {
 		return err
 	}
 	for _, r := range rows {
 		if err := a.record(r); err != nil {
-			return fmt.Errorf("record %s: %w", r.record.ID, err)
+			return fmt.Errorf("record %s: %w", r.Record.ID, err)
 		}
 	}
-	if err := a.flush(); err != nil {
+	if err := a.group.Flush(); err != nil {
 		return err
 	}
 	for _, m := range b.Marks {
@@ -178,13 +150,13 @@ func (a *appender) append(b store.Batch, rows []row) error {
 		a.marks -= n
 	}
 	for _, g := range b.Gaps {
-		if _, err := a.exec(putGap, b.Cluster, string(g.Kind), g.Scope, nanos(g.From), g.Why, nanos(g.To), g.Count); err != nil {
+		if _, err := a.exec(putGap, b.Cluster, string(g.Kind), g.Scope, sqlstore.Nanos(g.From), g.Why, sqlstore.Nanos(g.To), g.Count); err != nil {
 			return fmt.Errorf("gap: %w", err)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Scopes)) {
 		c := b.Scopes[name]
-		if _, err := a.exec(putScope, b.Cluster, name, nanos(c.Since), nanos(c.Seen), c.ResourceVersion); err != nil {
+		if _, err := a.exec(putScope, b.Cluster, name, sqlstore.Nanos(c.Since), sqlstore.Nanos(c.Seen), c.ResourceVersion); err != nil {
 			return fmt.Errorf("scope %q: %w", name, err)
 		}
 	}
@@ -193,10 +165,10 @@ func (a *appender) append(b store.Batch, rows []row) error {
 			return fmt.Errorf("what was observed of %s: %w", o.Object, err)
 		}
 	}
-	if a.stops|a.stalls|a.missed|a.marks == 0 {
+	if a.totals == (sqlstore.Totals{}) && a.marks == 0 {
 		return nil
 	}
-	if _, err := a.exec(addTotals, a.stops, a.stalls, a.missed, a.marks); err != nil {
+	if _, err := a.exec(addTotals, a.totals.Stops, a.totals.Stalls, a.totals.Missed, a.marks); err != nil {
 		return fmt.Errorf("totals: %w", err)
 	}
 	return nil
@@ -226,9 +198,9 @@ type storedRow struct {
 }
 
 // record stores one record, and a change where it is new or different.
-func (a *appender) record(next row) error {
+func (a *appender) record(next sqlstore.Encoded) error {
 	var have storedRow
-	found, err := a.one(findRecord, []any{next.record.ID}, &have.seq, &have.doc, &have.log, &have.issue, &have.incident)
+	found, err := a.one(findRecord, []any{next.Record.ID}, &have.seq, &have.doc, &have.log, &have.issue, &have.incident)
 	switch {
 	case err != nil:
 	case found:
@@ -236,75 +208,65 @@ func (a *appender) record(next row) error {
 	default:
 		have.seq, err = a.add(next)
 	}
-	if err != nil || next.evidence == nil {
+	if err != nil || next.Evidence == nil {
 		return err
 	}
-	if _, err := a.exec(putEvidence, have.seq, a.writer.codec.packLog(next.evidence)); err != nil {
+	if _, err := a.exec(putEvidence, have.seq, a.writer.codec.PackLog(next.Evidence)); err != nil {
 		return fmt.Errorf("its evidence: %w", err)
 	}
 	return nil
 }
 
-func (a *appender) add(next row) (int64, error) {
-	place, err := a.post(nil, issue.Place{}, &next.record)
+// one scans the first row, and tells whether there is one.
+func (a *appender) one(text string, args []any, into ...any) (bool, error) {
+	err := a.tx.StmtContext(a.ctx, a.writer.stmts[text]).QueryRowContext(a.ctx, args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (a *appender) add(next sqlstore.Encoded) (int64, error) {
+	place, err := a.group.Post(nil, issue.Place{}, &next.Record)
 	if err != nil {
 		return 0, err
 	}
-	done, err := a.exec(addRecord, append([]any{next.record.ID}, a.columns(next, place)...)...)
+	seq, err := a.insert(addRecord, append([]any{next.Record.ID}, a.columns(next, place)...)...)
 	if err != nil {
 		return 0, err
 	}
-	seq, err := done.LastInsertId()
-	if err != nil {
-		return 0, err
-	}
-	if next.log != nil {
-		if _, err := a.exec(putLog, seq, a.writer.codec.packLog(next.log)); err != nil {
+	if next.Log != nil {
+		if _, err := a.exec(putLog, seq, a.writer.codec.PackLog(next.Log)); err != nil {
 			return 0, fmt.Errorf("its log: %w", err)
 		}
 	}
-	a.count(next.record, 1)
-	return seq, a.changed(seq, &next.record)
-}
-
-// post counts a record in its issue.
-func (g *group) post(old *record.Record, was issue.Place, next *record.Record) (issue.Place, error) {
-	place, err := issue.Post(g, old, was, next)
-	if err != nil {
-		return issue.Place{}, fmt.Errorf("count it in its issue: %w", err)
-	}
-	return place, nil
+	a.totals.Count(&next.Record, 1)
+	return seq, a.changed(seq, &next.Record)
 }
 
 // refine replaces a record that is stored.
-func (a *appender) refine(have storedRow, next row) error {
+func (a *appender) refine(have storedRow, next sqlstore.Encoded) error {
 	codec := a.writer.codec
-	stored, err := codec.decode(have.doc, have.log)
+	stored, err := codec.Decode(have.doc, have.log)
 	if err != nil {
 		// What is there is lost in any case; to fail here would hold up this batch, and so
 		// everything after it, for ever.
-		a.writer.logger.WarnContext(a.ctx, "replaced a stored record that cannot be read", "id", next.record.ID, "error", err)
-		if stored, err = a.outline(have.seq); err != nil {
+		a.writer.logger.WarnContext(a.ctx, "replaced a stored record that cannot be read", "id", next.Record.ID, "error", err)
+		var outline sqlstore.Columns
+		if _, err := a.one(outlineRecord, []any{have.seq}, outline.Pointers()...); err != nil {
 			return err
 		}
+		stored = outline.Outline(next.Record.ID)
 	}
-	old, err := newRow(stored)
-	if err != nil {
+	m, err := sqlstore.Merge(stored, next.Record)
+	if err != nil || m.SameDoc && m.SameLog {
 		return err
 	}
-	merged, err := newRow(record.Refine(stored, next.record))
-	if err != nil {
+	if err := a.change(have, m); err != nil {
 		return err
 	}
-	sameDoc, sameLog := bytes.Equal(old.doc, merged.doc), bytes.Equal(old.log, merged.log)
-	if sameDoc && sameLog {
-		return nil
-	}
-	if err := a.change(have, old, merged, sameDoc); err != nil {
-		return err
-	}
-	if !sameLog {
-		if _, err := a.exec(putLog, have.seq, codec.packLog(merged.log)); err != nil {
+	if !m.SameLog {
+		if _, err := a.exec(putLog, have.seq, codec.PackLog(m.New.Log)); err != nil {
 			return fmt.Errorf("its log: %w", err)
 		}
 	}
@@ -312,31 +274,31 @@ func (a *appender) refine(have storedRow, next row) error {
 	if _, err := a.exec(dropChange, have.seq); err != nil {
 		return err
 	}
-	return a.changed(have.seq, &merged.record)
+	return a.changed(have.seq, &m.New.Record)
 }
 
 // changed puts a record into the outbox.
 func (a *appender) changed(seq int64, r *record.Record) error {
-	_, err := a.exec(addChange, seq, r.Cluster, shard.Slot(r.Namespace), nanos(a.now))
+	_, err := a.exec(addChange, seq, r.Cluster, shard.Slot(r.Namespace), sqlstore.Nanos(a.now))
 	return err
 }
 
 // change counts a record anew, and writes what differs of its row.
-func (a *appender) change(have storedRow, old, merged row, sameDoc bool) error {
-	counted, was := &old.record, issue.Place{Issue: have.issue.V, Incident: have.incident.V}
+func (a *appender) change(have storedRow, m sqlstore.Merged) error {
+	counted, was := &m.Old.Record, issue.Place{Issue: have.issue.V, Incident: have.incident.V}
 	if !have.issue.Valid {
 		counted = nil // by a version that had no issues
 	}
-	place, err := a.post(counted, was, &merged.record)
+	place, err := a.group.Post(counted, was, &m.New.Record)
 	switch {
 	case err != nil:
 		return err
-	case !sameDoc:
-		if _, err := a.exec(changeRecord, append(a.columns(merged, place), have.seq)...); err != nil {
+	case !m.SameDoc:
+		if _, err := a.exec(changeRecord, append(a.columns(m.New, place), have.seq)...); err != nil {
 			return err
 		}
-		a.count(old.record, -1)
-		a.count(merged.record, 1)
+		a.totals.Count(&m.Old.Record, -1)
+		a.totals.Count(&m.New.Record, 1)
 	case counted == nil || place != was:
 		if _, err := a.exec(placeRecord, place.Issue, optional(place.Incident), have.seq); err != nil {
 			return err
@@ -345,59 +307,13 @@ func (a *appender) change(have storedRow, old, merged row, sameDoc bool) error {
 	return nil
 }
 
-// outline is what the columns tell of a record whose document cannot be read: as what it
-// was counted.
-func (a *appender) outline(seq int64) (record.Record, error) {
-	var r record.Record
-	var w record.Workload
-	var at int64
-	var open bool
-	_, err := a.one(outlineRecord, []any{seq}, &r.ID, &at, &r.Kind, &r.Category, &r.Diagnosis.Cause,
-		&r.Cluster, &r.Namespace, &r.Pod, &r.PodUID, &r.Container, &w.Kind, &w.Name, &r.Node, &open)
-	if err != nil {
-		return record.Record{}, err
-	}
-	if w != (record.Workload{}) {
-		r.Workload = &w
-	}
-	if r.Kind != record.KindStall {
-		r.Stop = &record.Stop{FinishedAt: fromNanos(at)}
-		return r, nil
-	}
-	r.Stall = &record.Stall{Begin: fromNanos(at)}
-	if !open {
-		r.End = r.Begin
-	}
-	return r, nil
-}
-
-func (a *appender) columns(r row, place issue.Place) []any {
-	var w record.Workload
-	if r.record.Workload != nil {
-		w = *r.record.Workload
-	}
-	open := r.record.Stall != nil && r.record.End.IsZero()
-	return []any{
-		nanos(r.record.When()), string(r.record.Kind), string(r.record.Category), r.record.Diagnosis.Cause,
-		r.record.Cluster, r.record.Namespace, r.record.Pod, r.record.PodUID, r.record.Container,
-		w.Kind, w.Name, r.record.Node, open, a.writer.codec.packRecord(r.doc), missed(&r.record),
-		place.Issue, optional(place.Incident),
-	}
+func (a *appender) columns(r sqlstore.Encoded, place issue.Place) []any {
+	c := sqlstore.ColumnsOf(&r.Record)
+	return append(c.Values(), a.writer.codec.PackRecord(r.Doc), place.Issue, optional(place.Incident))
 }
 
 // optional is NULL for an empty text, which keeps it out of an index.
 func optional(s string) sql.Null[string] { return sql.Null[string]{V: s, Valid: s != ""} }
-
-func (a *appender) count(r record.Record, by int64) {
-	if r.Kind == record.KindStall {
-		a.stalls += by
-		return
-	}
-	a.stops += by
-	if r.Stop != nil {
-		a.missed += by * int64(r.MissedBefore)
-	}
-}
 
 func (a *appender) mark(cluster string, m record.Mark) error {
 	b, err := json.Marshal(m)

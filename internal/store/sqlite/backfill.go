@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/issue"
+
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 const (
@@ -97,13 +99,14 @@ func (s *Store) groupSome(ctx context.Context, limit int) (int, error) {
 		if err != nil {
 			return err
 		}
-		g := newGroup(ctx, tx, s.writer)
+		p := placer{transaction: transaction{ctx: ctx, tx: tx, writer: s.writer}}
+		p.group = sqlstore.NewGroup(ctx, &p.transaction, s.writer.codec, s.writer.logger)
 		for _, l := range some {
-			if err := g.place(l.seq, l.doc, l.log); err != nil {
+			if err := p.place(l.seq, l.doc, l.log); err != nil {
 				return err
 			}
 		}
-		return g.flush()
+		return p.group.Flush()
 	})
 	if err != nil {
 		return 0, fmt.Errorf("count stored records in their issues: %w", err)
@@ -111,34 +114,22 @@ func (s *Store) groupSome(ctx context.Context, limit int) (int, error) {
 	return len(some), nil
 }
 
-func (g *group) place(seq int64, doc, log []byte) error {
-	var at issue.Place
-	r, err := g.writer.codec.decode(doc, log)
-	if err != nil {
-		// It belongs nowhere until its stop is seen again.
-		g.writer.logger.WarnContext(g.ctx, "a stored record cannot be counted in an issue", "error", err)
-	} else if at, err = g.post(nil, issue.Place{}, &r); err != nil {
-		return err
-	}
-	_, err = g.exec(placeRecord, at.Issue, optional(at.Incident), seq)
-	return err
+// A placer counts records of an earlier version in one transaction.
+type placer struct {
+	transaction
+	group *sqlstore.Group
 }
 
-// release takes removed stalls that lasted out of what their issues have open: nobody will
-// see their end.
-func (g *group) release(issues map[string]int64) error {
-	for id, n := range issues {
-		i, err := g.ByID(id)
-		if err != nil {
-			return err
-		}
-		if i == nil {
-			continue
-		}
-		i.Open = max(0, i.Open-n)
-		if err := g.Put(i); err != nil {
-			return err
-		}
+// place counts one record.
+func (p *placer) place(seq int64, doc, log []byte) error {
+	var at issue.Place
+	r, err := p.writer.codec.Decode(doc, log)
+	if err != nil {
+		// It belongs nowhere until its stop is seen again.
+		p.writer.logger.WarnContext(p.ctx, "a stored record cannot be counted in an issue", "error", err)
+	} else if at, err = p.group.Post(nil, issue.Place{}, &r); err != nil {
+		return err
 	}
-	return g.flush()
+	_, err = p.exec(placeRecord, at.Issue, optional(at.Incident), seq)
+	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
 )
 
@@ -37,11 +38,11 @@ func schema2(t testing.TB, records []record.Record) string {
 	if _, err := p.UpTo(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	c, err := newCodec()
+	c, err := sqlstore.NewCodec()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.close()
+	defer c.Close()
 	w := &writer{db: db, codec: c}
 	for len(records) > 0 {
 		step := records[:min(1000, len(records))]
@@ -59,17 +60,17 @@ func url2() map[string][]string {
 	return p
 }
 
-func store2(ctx context.Context, tx *sql.Tx, c *codec, records []record.Record) error {
+func store2(ctx context.Context, tx *sql.Tx, c *sqlstore.Codec, records []record.Record) error {
 	for _, r := range records {
-		doc, err := marshalRecord(r)
+		doc, err := sqlstore.MarshalRecord(r)
 		if err != nil {
 			return err
 		}
 		open := r.Stall != nil && r.End.IsZero()
 		done, err := tx.ExecContext(ctx, `INSERT INTO records (id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container,
 			workload_kind, workload_name, node, open, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.ID, nanos(r.When()), string(r.Kind), string(r.Category), r.Diagnosis.Cause, r.Cluster, r.Namespace, r.Pod, r.PodUID, r.Container,
-			r.Workload.Kind, r.Workload.Name, r.Node, open, c.packRecord(doc))
+			r.ID, sqlstore.Nanos(r.When()), string(r.Kind), string(r.Category), r.Diagnosis.Cause, r.Cluster, r.Namespace, r.Pod, r.PodUID, r.Container,
+			r.Workload.Kind, r.Workload.Name, r.Node, open, c.PackRecord(doc))
 		if err != nil {
 			return err
 		}
@@ -78,11 +79,11 @@ func store2(ctx context.Context, tx *sql.Tx, c *codec, records []record.Record) 
 			return err
 		}
 		if r.Log != nil {
-			log, err := marshal(r.Log)
+			log, err := sqlstore.Marshal(r.Log)
 			if err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, "INSERT INTO logs (record, doc) VALUES (?, ?)", seq, c.packLog(log)); err != nil {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO logs (record, doc) VALUES (?, ?)", seq, c.PackLog(log)); err != nil {
 				return err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
 )
 
@@ -101,7 +102,7 @@ func withIssues(b *testing.B, n, stops int) *Store {
 					return err
 				}
 			}
-			return g.flush()
+			return g.Flush()
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -205,12 +206,12 @@ func BenchmarkBytesPerStop(b *testing.B) {
 		batch := samples(0, 1000)
 		plain, packed := 0, 0
 		for i := range batch {
-			doc, err := marshalRecord(batch[i])
+			doc, err := sqlstore.MarshalRecord(batch[i])
 			if err != nil {
 				b.Fatal(err)
 			}
 			plain += len(doc)
-			packed += len(s.codec.packRecord(doc))
+			packed += len(s.codec.PackRecord(doc))
 			batch[i].Log = storetest.SampleLog(i)
 		}
 		mustAppend(b, s, batch...)

@@ -5,17 +5,9 @@ import (
 	"database/sql"
 	"fmt"
 
-	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
-
-// missed is how many stops are only counted before a record.
-func missed(r *record.Record) int {
-	if r.Stop == nil {
-		return 0
-	}
-	return r.MissedBefore
-}
 
 const (
 	unlooked    = `SELECT seq, doc FROM records INDEXED BY records_missed WHERE missed <> 0 AND missed < 0 ORDER BY at, seq LIMIT ?`
@@ -38,7 +30,7 @@ const (
 func (s *Store) lookSome(ctx context.Context, limit int) (n int, err error) {
 	type look struct {
 		seq    int64
-		missed int
+		missed int64
 	}
 	err = s.writer.transact(ctx, func(tx *sql.Tx) error {
 		var looked []look
@@ -49,8 +41,8 @@ func (s *Store) lookSome(ctx context.Context, limit int) (n int, err error) {
 				return err
 			}
 			// One that cannot be read tells of none; groupSome has said so.
-			if r, err := s.codec.record(doc); err == nil {
-				l.missed = missed(&r)
+			if r, err := s.codec.Record(doc); err == nil {
+				l.missed = sqlstore.MissedOf(&r)
 			}
 			looked = append(looked, l)
 			return nil
@@ -92,7 +84,7 @@ func (s *Store) Scopes(ctx context.Context, cluster string) (map[string]store.Sc
 		var since, seen int64
 		var sc store.Scope
 		err := scan(&name, &since, &seen, &sc.ResourceVersion)
-		sc.Since, sc.Seen = fromNanos(since), fromNanos(seen)
+		sc.Since, sc.Seen = sqlstore.FromNanos(since), sqlstore.FromNanos(seen)
 		out[name] = sc
 		return err
 	})
@@ -106,7 +98,7 @@ func (s *Store) Backlogs(ctx context.Context, cluster string) ([]store.Backlog, 
 		var b store.Backlog
 		var oldest int64
 		err := scan(&b.Consumer, &b.Changes, &oldest)
-		b.Oldest = fromNanos(oldest)
+		b.Oldest = sqlstore.FromNanos(oldest)
 		out = append(out, b)
 		return err
 	})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
 )
 
@@ -107,11 +107,11 @@ func TestGroup(t *testing.T) {
 						must(rt, g.DeleteIncident(fmt.Sprintf("WI-%06d", n)))
 						delete(plain.incidents, fmt.Sprintf("WI-%06d", n))
 					case "flush":
-						must(rt, g.flush())
+						must(rt, g.Flush())
 					}
 					compareGroup(rt, g, plain)
 				}
-				return g.flush()
+				return g.Flush()
 			})
 			must(rt, err)
 		}
@@ -146,7 +146,7 @@ func same(t *rapid.T, what string, want, got any) {
 	}
 }
 
-func compareGroup(t *rapid.T, g *group, plain *plainTx) {
+func compareGroup(t *rapid.T, g *sqlstore.Group, plain *plainTx) {
 	for n := range 6 {
 		id := fmt.Sprintf("WR-%06d", n)
 		now := cmp.Or(plain.aliases[id], id)
@@ -229,7 +229,7 @@ func checkGroup(t *rapid.T, s *Store, plain *plainTx) {
 	for id, want := range plain.issues {
 		var last, total int64
 		err := s.reader.QueryRowContext(t.Context(), "SELECT at, total FROM issues WHERE id = ?", id).Scan(&last, &total)
-		if err != nil || last != nanos(want.Last) || total != want.Count {
+		if err != nil || last != sqlstore.Nanos(want.Last) || total != want.Count {
 			t.Fatalf("the row of %s has %d and %d, want %+v; error %v", id, last, total, want, err)
 		}
 	}
@@ -286,54 +286,4 @@ func TestSpan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func FuzzIssueDocument(f *testing.F) {
-	c, err := newCodec()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(c.close)
-	i := issue.Issue{ID: "WR-000001", Count: 3, Last: at(1), Hours: []issue.Hour{{Hour: 5, Count: 1}, {Hour: 7, Count: 2}}}
-	i.Pods.Add("a", at(1), 2, 3)
-	i.Pods.Add("b\x00\xff", time.Time{}, 1, 3)
-	i.Incidents.More = true
-	packed, err := c.packIssue(&i)
-	if err != nil {
-		f.Fatal(err)
-	}
-	plain, err := c.unpack(packed)
-	if err != nil {
-		f.Fatal(err)
-	}
-	got, err := c.issue(packed)
-	if diff := gocmp.Diff(i, got); err != nil || diff != "" {
-		f.Fatalf("a document, read again (-want +got):\n%s%v", diff, err)
-	}
-	f.Add(plain)
-	f.Add([]byte{})
-	f.Add([]byte("\x02{}\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
-	f.Add([]byte("\x02{}\x01\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		packed := c.plain.EncodeAll(content, nil)
-		i, err := c.issue(packed)
-		if err != nil {
-			if !strings.Contains(err.Error(), "read a stored issue") {
-				t.Error(err)
-			}
-			return
-		}
-		again, err := c.packIssue(&i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		i.State = ""
-		got, err := c.issue(again)
-		if diff := gocmp.Diff(i, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
-			t.Errorf("what was read, read again (-want +got):\n%s%v", diff, err)
-		}
-		if _, err := c.incident(packed); err != nil && !strings.Contains(err.Error(), "read a stored incident") {
-			t.Error(err)
-		}
-	})
 }

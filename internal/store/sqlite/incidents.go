@@ -8,6 +8,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 // Incidents implements store.Reader.
@@ -21,7 +22,7 @@ func (s *Store) Incidents(ctx context.Context, q store.IncidentQuery) ([]issue.I
 		if err := scan(&seq, &at, &doc); err != nil {
 			return err
 		}
-		i, err := s.codec.incident(doc)
+		i, err := s.codec.Incident(doc)
 		out = append(out, i)
 		return err
 	})
@@ -49,7 +50,7 @@ func incidentsStatement(q store.IncidentQuery) (string, []any) {
 	w.equal("cluster", q.Cluster)
 	w.add("shown = 1")
 	if !q.Since.IsZero() {
-		w.add("at >= ?", nanos(q.Since))
+		w.add("at >= ?", sqlstore.Nanos(q.Since))
 	}
 	return w.page("incidents", ", doc", index, q.Limit), w.args
 }
@@ -60,14 +61,14 @@ const incidentStatement = `SELECT doc FROM incidents WHERE id = ?`
 func (s *Store) Incident(ctx context.Context, id string) (issue.Incident, error) {
 	attempt := fmt.Sprintf("get incident %q of store %s", id, s.path)
 	var doc []byte
-	err := s.reader.QueryRowContext(ctx, incidentStatement, canonical(incidentPrefix, id)).Scan(&doc)
+	err := s.reader.QueryRowContext(ctx, incidentStatement, sqlstore.IncidentID(id)).Scan(&doc)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = store.ErrNotFound
 	}
 	if err != nil {
 		return issue.Incident{}, readError(attempt, err)
 	}
-	i, err := s.codec.incident(doc)
+	i, err := s.codec.Incident(doc)
 	if err != nil {
 		return issue.Incident{}, fmt.Errorf("%s: %w", attempt, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 // Issues implements store.Reader.
@@ -18,7 +19,7 @@ func (s *Store) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, 
 	if q.Limit <= 0 {
 		q.Limit = store.DefaultLimit
 	}
-	after, err := parseCursor(q.Cursor)
+	after, err := sqlstore.ParseCursor(q.Cursor)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", attempt, err)
 	}
@@ -27,10 +28,10 @@ func (s *Store) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, 
 	err = s.view(ctx, func(tx *sql.Tx) error {
 		// First which, then these: what is sorted has no documents.
 		text, args := issuesStatement(q, after, q.Limit+1)
-		var page []position
+		var page []sqlstore.Position
 		err := query(ctx, tx, text, args, func(scan func(...any) error) error {
-			var p position
-			err := scan(&p.seq, &p.at)
+			var p sqlstore.Position
+			err := scan(&p.Seq, &p.At)
 			page = append(page, p)
 			return err
 		})
@@ -39,7 +40,7 @@ func (s *Store) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, 
 		}
 		if len(page) > q.Limit {
 			page = page[:q.Limit]
-			next = page[q.Limit-1].cursor()
+			next = page[q.Limit-1].Cursor()
 		}
 		issues, err = s.issuesAt(ctx, tx, page)
 		return err
@@ -51,19 +52,19 @@ func (s *Store) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, 
 }
 
 // issuesAt reads the issues of a page, in its order.
-func (s *Store) issuesAt(ctx context.Context, tx querier, page []position) ([]issue.Issue, error) {
+func (s *Store) issuesAt(ctx context.Context, tx querier, page []sqlstore.Position) ([]issue.Issue, error) {
 	issues := make([]issue.Issue, len(page))
 	row := make(map[int64]int, len(page))
 	for n, p := range page {
-		row[p.seq] = n
+		row[p.Seq] = n
 	}
-	err := each(ctx, tx, "SELECT seq, doc FROM issues WHERE seq IN ", page, func(p position) any { return p.seq }, func(scan func(...any) error) error {
+	err := each(ctx, tx, "SELECT seq, doc FROM issues WHERE seq IN ", page, func(p sqlstore.Position) any { return p.Seq }, func(scan func(...any) error) error {
 		var seq int64
 		var doc sql.RawBytes
 		if err := scan(&seq, &doc); err != nil {
 			return err
 		}
-		i, err := s.codec.issue(doc)
+		i, err := s.codec.Issue(doc)
 		issues[row[seq]] = i
 		return err
 	})
@@ -71,19 +72,19 @@ func (s *Store) issuesAt(ctx context.Context, tx querier, page []position) ([]is
 }
 
 // issuesStatement returns the SQL of a page of issues.
-func issuesStatement(q store.IssueQuery, after position, limit int) (string, []any) {
+func issuesStatement(q store.IssueQuery, after sqlstore.Position, limit int) (string, []any) {
 	if q.Since.IsZero() {
 		return issuesOf(q, "", after, limit)
 	}
 	// Those with a stall that lasts were all seen before the others: each part is in order.
-	since := nanos(q.Since)
+	since := sqlstore.Nanos(q.Since)
 	text, args := issuesOf(q, "at >= ?", after, limit, since)
 	openText, openArgs := issuesOf(q, "open > 0 AND at < ?", after, limit, since)
 	return fmt.Sprintf("SELECT * FROM (%s) UNION ALL SELECT * FROM (%s) ORDER BY at DESC, seq DESC LIMIT %d", text, openText, limit),
 		append(args, openArgs...)
 }
 
-func issuesOf(q store.IssueQuery, term string, after position, limit int, args ...any) (string, []any) {
+func issuesOf(q store.IssueQuery, term string, after sqlstore.Position, limit int, args ...any) (string, []any) {
 	w := new(where)
 	index := "issues_time"
 	switch {
@@ -111,7 +112,7 @@ func issuesOf(q store.IssueQuery, term string, after position, limit int, args .
 	if term != "" {
 		w.add(term, args...)
 	}
-	w.add("(at, seq) < (?, ?)", after.at, after.seq)
+	w.add("(at, seq) < (?, ?)", after.At, after.Seq)
 	return w.page("issues", "", index, limit), w.args
 }
 
@@ -124,7 +125,7 @@ const issueStatement = `
 // Issue implements store.Reader.
 func (s *Store) Issue(ctx context.Context, id string) (issue.Issue, error) {
 	attempt := fmt.Sprintf("get issue %q of store %s", id, s.path)
-	id = canonical(issuePrefix, id)
+	id = sqlstore.IssueID(id)
 	var doc []byte
 	err := s.reader.QueryRowContext(ctx, issueStatement, id, id).Scan(&doc)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -133,21 +134,11 @@ func (s *Store) Issue(ctx context.Context, id string) (issue.Issue, error) {
 	if err != nil {
 		return issue.Issue{}, readError(attempt, err)
 	}
-	i, err := s.codec.issue(doc)
+	i, err := s.codec.Issue(doc)
 	if err != nil {
 		return issue.Issue{}, fmt.Errorf("%s: %w", attempt, err)
 	}
 	return i, nil
-}
-
-const (
-	issuePrefix    = "WR-"
-	incidentPrefix = "WI-"
-)
-
-// canonical returns an ID as it is stored, of one as somebody typed it.
-func canonical(prefix, id string) string {
-	return prefix + strings.TrimPrefix(strings.ToUpper(id), prefix)
 }
 
 // Amend implements store.Writer.
@@ -159,7 +150,7 @@ func (s *Store) Amend(ctx context.Context, id string, action issue.Action) (issu
 	var out issue.Issue
 	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
 		g := newGroup(ctx, tx, s.writer)
-		i, err := g.ByID(canonical(issuePrefix, id))
+		i, err := g.ByID(sqlstore.IssueID(id))
 		if err != nil {
 			return err
 		}
@@ -173,7 +164,7 @@ func (s *Store) Amend(ctx context.Context, id string, action issue.Action) (issu
 			return err
 		}
 		out = *i
-		return g.flush()
+		return g.Flush()
 	})
 	if err != nil {
 		return issue.Issue{}, writeError(attempt, err)
@@ -194,7 +185,7 @@ func (s *Store) refer(ctx context.Context, db querier, records []record.Record, 
 		if err := scan(&doc); err != nil {
 			return err
 		}
-		ref, err := s.codec.ref(doc, now)
+		ref, err := s.codec.Ref(doc, now)
 		refs[ref.ID] = ref
 		return err
 	})

@@ -3,8 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +11,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 // List implements store.Reader.
@@ -21,7 +20,7 @@ func (s *Store) List(ctx context.Context, q store.Query) ([]record.Record, strin
 	if q.Limit <= 0 {
 		q.Limit = store.DefaultLimit
 	}
-	after, err := parseCursor(q.Cursor)
+	after, err := sqlstore.ParseCursor(q.Cursor)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", attempt, err)
 	}
@@ -31,18 +30,18 @@ func (s *Store) List(ctx context.Context, q store.Query) ([]record.Record, strin
 	next := ""
 	err = s.view(ctx, func(tx *sql.Tx) error {
 		var places []place
-		var last position
+		var last sqlstore.Position
 		err := query(ctx, tx, text, args, func(scan func(...any) error) error {
 			if len(records) == q.Limit {
-				next = last.cursor()
+				next = last.Cursor()
 				return nil
 			}
 			var doc []byte
 			var p place
-			if err := scan(&last.seq, &last.at, &doc, &p.issue, &p.incident); err != nil {
+			if err := scan(&last.Seq, &last.At, &doc, &p.issue, &p.incident); err != nil {
 				return err
 			}
-			r, err := s.codec.record(doc)
+			r, err := s.codec.Record(doc)
 			records, places = append(records, r), append(places, p)
 			return err
 		})
@@ -57,28 +56,6 @@ func (s *Store) List(ctx context.Context, q store.Query) ([]record.Record, strin
 	return records, next, nil
 }
 
-// A position is a place in the order of lists: by time, then by row.
-type position struct{ at, seq int64 }
-
-func (p position) cursor() string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(p.at))
-	b = binary.BigEndian.AppendUint64(b, uint64(p.seq))
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-// parseCursor returns the place behind which a page begins; that of an empty cursor is
-// before everything.
-func parseCursor(c string) (position, error) {
-	if c == "" {
-		return position{at: maxNanos, seq: maxNanos}, nil
-	}
-	b, err := base64.RawURLEncoding.DecodeString(c)
-	if err != nil || len(b) != 16 {
-		return position{}, fmt.Errorf("%w %q", store.ErrCursor, c)
-	}
-	return position{at: int64(binary.BigEndian.Uint64(b)), seq: int64(binary.BigEndian.Uint64(b[8:]))}, nil
-}
-
 // maxMerged is for how many namespaces the page is merged from a page of each. For more
 // of them, which then are a good part of all, the whole history is read and filtered.
 const maxMerged = 64
@@ -86,7 +63,7 @@ const maxMerged = 64
 // listStatement returns the SQL of a page. Each statement names the index to read from:
 // the planner has no statistics of the file to choose by, and an index that an edit of
 // the schema made unusable shows as an error instead of as a full scan.
-func listStatement(q store.Query, after position, limit int) (string, []any) {
+func listStatement(q store.Query, after sqlstore.Position, limit int) (string, []any) {
 	namespaces := slices.Compact(slices.Sorted(slices.Values(q.Namespaces)))
 	index := ""
 	switch {
@@ -163,14 +140,14 @@ func oneOf[T ~string](w *where, column string, values []T) {
 	w.add(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
 }
 
-func conditions(q store.Query, namespaces []string, after position) *where {
+func conditions(q store.Query, namespaces []string, after sqlstore.Position) *where {
 	w := new(where)
 	if q.Issue != "" {
-		id := canonical(issuePrefix, q.Issue)
+		id := sqlstore.IssueID(q.Issue)
 		w.add("issue = coalesce((SELECT i.id FROM issue_aliases a JOIN issues i ON i.seq = a.issue WHERE a.alias = ?), ?)", id, id)
 	}
 	if q.Incident != "" {
-		w.add("incident = ?", canonical(incidentPrefix, q.Incident))
+		w.add("incident = ?", sqlstore.IncidentID(q.Incident))
 	}
 	w.equal("pod_uid", q.PodUID)
 	w.equal("pod", q.Pod)
@@ -195,13 +172,13 @@ func conditions(q store.Query, namespaces []string, after position) *where {
 	oneOf(w, "category", q.Categories)
 	oneOf(w, "cause", q.Causes)
 	if !q.Since.IsZero() {
-		w.add("at >= ?", nanos(q.Since))
+		w.add("at >= ?", sqlstore.Nanos(q.Since))
 	}
 	if !q.Until.IsZero() {
-		w.add("at < ?", nanos(q.Until))
+		w.add("at < ?", sqlstore.Nanos(q.Until))
 	}
 	// Also on the first page: it makes every page a search in its index.
-	w.add("(at, seq) < (?, ?)", after.at, after.seq)
+	w.add("(at, seq) < (?, ?)", after.At, after.Seq)
 	return w
 }
 
@@ -220,7 +197,7 @@ func (s *Store) Evidence(ctx context.Context, id string) (evidence.Evidence, err
 		return evidence.Evidence{}, readError(attempt, err)
 	}
 	var e evidence.Evidence
-	if err := s.codec.into(packed, &e); err != nil {
+	if err := s.codec.Into(packed, &e); err != nil {
 		return evidence.Evidence{}, fmt.Errorf("%s: %w", attempt, err)
 	}
 	return e, nil
@@ -275,7 +252,7 @@ func (s *Store) get(ctx context.Context, id string) (record.Record, error) {
 		case len(found) == 2 && found[0] != id:
 			return fmt.Errorf("%w: it fits %s, %s and perhaps more", store.ErrAmbiguous, found[0], found[1])
 		}
-		if r, err = s.codec.decode(doc, log); err != nil {
+		if r, err = s.codec.Decode(doc, log); err != nil {
 			return err
 		}
 		one := []record.Record{r}

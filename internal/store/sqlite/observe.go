@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/record"
+
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 const (
@@ -24,7 +26,7 @@ const (
 func (a *appender) observe(cluster string, o record.Observation) error {
 	var at, seen int64
 	var value string
-	now := nanos(o.Time)
+	now := sqlstore.Nanos(o.Time)
 	found, err := a.one(lastSeen, []any{cluster, o.Object, o.Field, now}, &at, &value, &seen)
 	switch {
 	case err != nil:
@@ -54,7 +56,7 @@ func (s *Store) Observations(ctx context.Context, cluster, object string, since 
 		if err := rows.Scan(&o.Field, &at, &o.Value); err != nil {
 			return nil, readError(attempt, err)
 		}
-		o.Time = fromNanos(at)
+		o.Time = sqlstore.FromNanos(at)
 		// What it was at that time is the last one before, of which only the newest stays.
 		if n := len(out); n > 0 && out[n-1].Field == o.Field && !o.Time.After(since) {
 			out = out[:n-1]

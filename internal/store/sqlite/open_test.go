@@ -16,6 +16,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
 )
 
@@ -205,13 +206,13 @@ func TestOpenOlderSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newCodec()
+	c, err := sqlstore.NewCodec()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.close()
+	defer c.Close()
 	r := record.Record{Kind: record.KindStall, ID: "0123456789", Cluster: "prod", Pod: "a", Stall: &record.Stall{Begin: storetest.Epoch()}}
-	doc, err := marshalRecord(r)
+	doc, err := sqlstore.MarshalRecord(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func TestOpenOlderSchema(t *testing.T) {
 		is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')))`,
 		"INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1), (1, 1)", string(first),
 		fmt.Sprintf(`INSERT INTO records VALUES (1, '%s', %d, 'stall', '', '', 'prod', '', 'a', '', '', '', '', '', x'%x')`,
-			r.ID, storetest.Epoch().UnixNano(), c.packRecord(doc)),
+			r.ID, storetest.Epoch().UnixNano(), c.PackRecord(doc)),
 		"UPDATE totals SET stalls = 1")
 	s := openTest(t, Options{Path: path})
 	found, _, err := s.List(t.Context(), store.Query{Open: true})

@@ -46,7 +46,7 @@ func (s *Store) Changes(ctx context.Context, o store.Outbox, limit int) ([]store
 			if err := scan(&c.Seq, &doc, &log, &p.issue, &p.incident); err != nil {
 				return err
 			}
-			r, err := s.codec.decode(doc, log)
+			r, err := s.codec.Decode(doc, log)
 			changes, records, places = append(changes, c), append(records, r), append(places, p)
 			return err
 		})

@@ -13,6 +13,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
 )
 
@@ -43,7 +44,7 @@ func plan(t *testing.T, s *Store, text string, args ...any) []string {
 func TestListPlans(t *testing.T) {
 	s := newTest(t)
 	mustAppend(t, s, samples(0, 100)...)
-	after := position{at: storetest.Epoch().UnixNano(), seq: 7}
+	after := sqlstore.Position{At: storetest.Epoch().UnixNano(), Seq: 7}
 	for _, c := range []struct {
 		name string
 		q    store.Query
@@ -65,7 +66,7 @@ func TestListPlans(t *testing.T) {
 		{"of an incident", store.Query{Incident: "WI-000000", Since: storetest.Epoch()}, "records_incident (incident=? AND at>? AND at<?)"},
 		{"of a node", store.Query{Node: "x", Since: storetest.Epoch()}, "records_node (node=? AND at>? AND at<?)"},
 	} {
-		for _, p := range []position{{at: maxNanos, seq: maxNanos}, after} {
+		for _, p := range []sqlstore.Position{{At: sqlstore.MaxNanos, Seq: sqlstore.MaxNanos}, after} {
 			text, args := listStatement(c.q, p, 51)
 			want := []string{"SEARCH records USING INDEX " + c.want}
 			if diff := cmp.Diff(want, plan(t, s, text, args...)); diff != "" {
@@ -154,7 +155,7 @@ func TestIssuePlans(t *testing.T) {
 			[]string{"SEARCH issues USING INDEX issues_workload (workload_name=? AND workload_kind=?)", sorted},
 		},
 	} {
-		for _, p := range []position{{at: maxNanos, seq: maxNanos}, {at: 7, seq: 7}} {
+		for _, p := range []sqlstore.Position{{At: sqlstore.MaxNanos, Seq: sqlstore.MaxNanos}, {At: 7, Seq: 7}} {
 			text, args := issuesStatement(c.q, p, 51)
 			if diff := cmp.Diff(c.want, plan(t, s, text, args...)); diff != "" {
 				t.Errorf("issues %s after %v (-want +got):\n%s", c.name, p, diff)
@@ -169,7 +170,7 @@ func TestIssuePlans(t *testing.T) {
 		{Node: "node-1"},
 		{Node: "node-1", Since: storetest.Epoch()},
 	} {
-		text, args := issuesStatement(q, position{at: 7, seq: 7}, 51)
+		text, args := issuesStatement(q, sqlstore.Position{At: 7, Seq: 7}, 51)
 		lines := plan(t, s, text, args...)
 		for _, line := range lines {
 			if strings.HasPrefix(line, "SCAN issue") {

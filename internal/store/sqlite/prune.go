@@ -7,6 +7,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 const (
@@ -36,7 +37,7 @@ type pruner struct {
 
 func (p *pruner) prune(ctx context.Context, r store.Retention) error {
 	if !r.Before.IsZero() {
-		if err := p.byAge(ctx, nanos(r.Before)); err != nil {
+		if err := p.byAge(ctx, sqlstore.Nanos(r.Before)); err != nil {
 			return err
 		}
 	}
@@ -120,7 +121,7 @@ func (p *pruner) bySize(ctx context.Context, maxBytes int64) error {
 		// About half of what has to go, so that the last steps are small and little more is
 		// removed than must be. A page only becomes free when its last row goes.
 		step := max(1, min(pruneStep, (bytes-maxBytes)*records/bytes/2))
-		n, err := p.remove(ctx, which, maxNanos, step)
+		n, err := p.remove(ctx, which, sqlstore.MaxNanos, step)
 		if err != nil {
 			return err
 		}
@@ -132,7 +133,7 @@ func (p *pruner) bySize(ctx context.Context, maxBytes int64) error {
 		}
 		// What is older than every record that is left goes with the records.
 		var before int64
-		if err := p.db.db.QueryRowContext(ctx, "SELECT coalesce(min(at), ?) FROM records", maxNanos).Scan(&before); err != nil {
+		if err := p.db.db.QueryRowContext(ctx, "SELECT coalesce(min(at), ?) FROM records", sqlstore.MaxNanos).Scan(&before); err != nil {
 			return fmt.Errorf("find the oldest record: %w", err)
 		}
 		if err := p.groups(ctx, before); err != nil {
@@ -176,7 +177,7 @@ func (p *pruner) remove(ctx context.Context, which string, args ...any) (int64, 
 		if err != nil {
 			return err
 		}
-		if err := newGroup(ctx, tx, p.db).release(lasting); err != nil {
+		if err := newGroup(ctx, tx, p.db).Release(lasting); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE totals SET stops = stops - ?, stalls = stalls - ?, pruned = pruned + ?", stops, stalls, stops+stalls)
@@ -265,7 +266,7 @@ func (p *pruner) changes(ctx context.Context) error {
 // need anyway.
 func (p *pruner) shrink(ctx context.Context) error {
 	const keep = vacuumStep
-	for before := int64(maxNanos); ; {
+	for before := int64(sqlstore.MaxNanos); ; {
 		var free int64
 		if err := p.db.db.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
 			return fmt.Errorf("count the free pages: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 // marksPage is how many marks are read at once. Between pages no connection is held, so
@@ -81,7 +82,7 @@ func (s *Store) Scope(ctx context.Context, cluster, scope string) (store.Scope, 
 	if err != nil {
 		return store.Scope{}, readError(fmt.Sprintf("read scope %q of store %s", scope, s.path), err)
 	}
-	out.Since, out.Seen = fromNanos(since), fromNanos(seen)
+	out.Since, out.Seen = sqlstore.FromNanos(since), sqlstore.FromNanos(seen)
 	return out, nil
 }
 
@@ -92,12 +93,12 @@ func (s *Store) Gaps(ctx context.Context, cluster string, from, to time.Time) ([
 	args := []any{cluster}
 	if !to.IsZero() {
 		text += " AND from_at < ?"
-		args = append(args, nanos(to))
+		args = append(args, sqlstore.Nanos(to))
 	}
 	if !from.IsZero() {
 		// A gap of no length lies in the interval that begins with it.
 		text += " AND (to_at = 0 OR to_at > ? OR from_at >= ?)"
-		args = append(args, nanos(from), nanos(from))
+		args = append(args, sqlstore.Nanos(from), sqlstore.Nanos(from))
 	}
 	rows, err := s.reader.QueryContext(ctx, text+" ORDER BY from_at, kind, scope, why", args...)
 	if err != nil {
@@ -111,7 +112,7 @@ func (s *Store) Gaps(ctx context.Context, cluster string, from, to time.Time) ([
 		if err := rows.Scan(&g.Kind, &g.Scope, &from, &g.Why, &to, &g.Count); err != nil {
 			return nil, readError(attempt, err)
 		}
-		g.From, g.To = fromNanos(from), fromNanos(to)
+		g.From, g.To = sqlstore.FromNanos(from), sqlstore.FromNanos(to)
 		gaps = append(gaps, g)
 	}
 	return gaps, readError(attempt, rows.Err())
@@ -133,7 +134,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	if err != nil {
 		return store.Stats{}, readError("read the totals of store "+s.path, err)
 	}
-	out.Oldest, out.Newest = fromNanos(oldest), fromNanos(newest)
+	out.Oldest, out.Newest = sqlstore.FromNanos(oldest), sqlstore.FromNanos(newest)
 	return out, nil
 }
 

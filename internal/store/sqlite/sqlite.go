@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 // Options says which file to open, and how.
@@ -44,7 +45,7 @@ type Options struct {
 // Store is an open history. It implements store.Store.
 type Store struct {
 	path   string
-	codec  *codec
+	codec  *sqlstore.Codec
 	now    func() time.Time
 	reader *sql.DB
 	writer *writer
@@ -101,7 +102,7 @@ func open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{path: path, now: o.Now}
-	if s.codec, err = newCodec(); err != nil {
+	if s.codec, err = sqlstore.NewCodec(); err != nil {
 		return nil, err
 	}
 	if o.ReadOnly {
@@ -158,7 +159,7 @@ func (s *Store) openReadWrite(ctx context.Context, size int64, o Options) error 
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	s.writer = &writer{db: db, codec: s.codec, logger: o.Logger}
+	s.writer = &writer{db: db, codec: s.codec, logger: o.Logger, texts: groupTexts()}
 	if err := migrate(ctx, db, o.Logger); err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (s *Store) Close() error {
 		err = errors.Join(err, s.writer.close())
 	}
 	if s.codec != nil {
-		s.codec.close()
+		s.codec.Close()
 	}
 	if err != nil {
 		return fmt.Errorf("close store %s: %w", s.path, err)

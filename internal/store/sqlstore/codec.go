@@ -1,4 +1,4 @@
-package sqlite
+package sqlstore
 
 import (
 	"bytes"
@@ -29,17 +29,18 @@ const (
 	maxDocument = 64 << 20
 )
 
-// A codec turns records and logs into the bytes that are stored, and back. It may be
-// used by several goroutines at once.
+// A Codec turns records, logs, issues and incidents into the bytes that are stored, and back.
+// It may be used by several goroutines at once.
 //
 // Compression pays: the sample of the benchmarks has 2.2 KB of JSON and 0.58 KB
 // compressed (1.0 KB without the dictionary), see BenchmarkBytesPerStop.
-type codec struct {
+type Codec struct {
 	enc, plain *zstd.Encoder
 	dec        *zstd.Decoder
 }
 
-func newCodec() (*codec, error) {
+// NewCodec returns a codec, which is to be closed.
+func NewCodec() (*Codec, error) {
 	options := []zstd.EOption{
 		zstd.WithEncoderConcurrency(1),
 		// The default level saves one byte in a hundred, and costs twice the time.
@@ -64,18 +65,20 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the decompressor: %w", err)
 	}
-	return &codec{enc: enc, plain: plain, dec: dec}, nil
+	return &Codec{enc: enc, plain: plain, dec: dec}, nil
 }
 
-func (c *codec) close() { c.dec.Close() }
+// Close frees what the codec holds.
+func (c *Codec) Close() { c.dec.Close() }
 
-// marshalRecord returns the JSON of r without its log and its issue. Equal records have equal bytes.
-func marshalRecord(r record.Record) ([]byte, error) {
+// MarshalRecord returns the JSON of r without its log and its issue. Equal records have equal bytes.
+func MarshalRecord(r record.Record) ([]byte, error) {
 	r.Log, r.Issue = nil, nil
-	return marshal(r)
+	return Marshal(r)
 }
 
-func marshal(v any) ([]byte, error) {
+// Marshal returns the JSON of v as it is stored.
+func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	// Nothing here is put into a page as it is; <, > and & are frequent in logs.
@@ -86,15 +89,19 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-func (c *codec) packRecord(doc []byte) []byte { return c.enc.EncodeAll(doc, nil) }
+// PackRecord compresses the JSON of a record.
+func (c *Codec) PackRecord(doc []byte) []byte { return c.enc.EncodeAll(doc, nil) }
 
-func (c *codec) packLog(doc []byte) []byte { return c.plain.EncodeAll(doc, nil) }
+// PackLog compresses the JSON of a log, or of evidence.
+func (c *Codec) PackLog(doc []byte) []byte { return c.plain.EncodeAll(doc, nil) }
 
-func (c *codec) unpack(b []byte) ([]byte, error) { return c.dec.DecodeAll(b, nil) }
+// Unpack decompresses what any of the others compressed.
+func (c *Codec) Unpack(b []byte) ([]byte, error) { return c.dec.DecodeAll(b, nil) }
 
-func (c *codec) record(packed []byte) (record.Record, error) {
+// Record reads a stored record, without its log.
+func (c *Codec) Record(packed []byte) (record.Record, error) {
 	var r record.Record
-	if err := c.into(packed, &r); err != nil {
+	if err := c.Into(packed, &r); err != nil {
 		return record.Record{}, fmt.Errorf("read a stored record: %w", err)
 	}
 	// The JSON of a stall without times has no field that would bring Stall back.
@@ -107,56 +114,60 @@ func (c *codec) record(packed []byte) (record.Record, error) {
 	return r, nil
 }
 
-func (c *codec) log(packed []byte) (*record.Log, error) {
+// Log reads a stored log.
+func (c *Codec) Log(packed []byte) (*record.Log, error) {
 	l := new(record.Log)
-	if err := c.into(packed, l); err != nil {
+	if err := c.Into(packed, l); err != nil {
 		return nil, fmt.Errorf("read a stored log: %w", err)
 	}
 	return l, nil
 }
 
-// decode returns a stored record with its log, which is nil where there is none.
-func (c *codec) decode(doc, log []byte) (record.Record, error) {
-	r, err := c.record(doc)
+// Decode returns a stored record with its log, which is nil where there is none.
+func (c *Codec) Decode(doc, log []byte) (record.Record, error) {
+	r, err := c.Record(doc)
 	if err != nil {
 		return record.Record{}, err
 	}
 	if log != nil {
-		if r.Log, err = c.log(log); err != nil {
+		if r.Log, err = c.Log(log); err != nil {
 			return record.Record{}, err
 		}
 	}
 	return r, nil
 }
 
-func (c *codec) into(packed []byte, v any) error {
-	doc, err := c.unpack(packed)
+// Into reads stored JSON.
+func (c *Codec) Into(packed []byte, v any) error {
+	doc, err := c.Unpack(packed)
 	if err != nil {
 		return fmt.Errorf("decompress: %w", err)
 	}
 	return json.Unmarshal(doc, v)
 }
 
-// nanos returns t as it is stored: 0 where it is zero, and where it lies outside of what
+// Nanos returns t as it is stored: 0 where it is zero, and where it lies outside of what
 // 64 bits of nanoseconds reach (the years 1678 to 2262), the end that it lies beyond.
-func nanos(t time.Time) int64 {
+func Nanos(t time.Time) int64 {
 	switch {
 	case t.IsZero():
 		return 0
 	case t.Year() < 1678:
-		return minNanos
+		return MinNanos
 	case t.Year() > 2261:
-		return maxNanos
+		return MaxNanos
 	}
 	return t.UnixNano()
 }
 
+// The bounds of a time as it is stored.
 const (
-	minNanos = -1 << 63
-	maxNanos = 1<<63 - 1
+	MinNanos = -1 << 63
+	MaxNanos = 1<<63 - 1
 )
 
-func fromNanos(n int64) time.Time {
+// FromNanos returns the time that Nanos stored.
+func FromNanos(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
 	}

@@ -1,4 +1,4 @@
-package sqlite
+package sqlstore
 
 import (
 	"encoding/binary"
@@ -24,8 +24,8 @@ func incidentTallies(i *issue.Incident) []*issue.Tally {
 	return []*issue.Tally{&i.Issues, &i.Workloads, &i.Pods, &i.Causes, &i.Nodes, &i.Categories}
 }
 
-// packIssue packs an issue without its state, which is that of a moment.
-func (c *codec) packIssue(i *issue.Issue) ([]byte, error) {
+// PackIssue packs an issue without its state, which is that of a moment.
+func (c *Codec) PackIssue(i *issue.Issue) ([]byte, error) {
 	head := *i
 	head.State, head.Hours = "", nil
 	tallies := issueTallies(&head)
@@ -33,24 +33,26 @@ func (c *codec) packIssue(i *issue.Issue) ([]byte, error) {
 	return c.packGroup(&head, tail)
 }
 
-func (c *codec) packIncident(i *issue.Incident) ([]byte, error) {
+// PackIncident packs an incident.
+func (c *Codec) PackIncident(i *issue.Incident) ([]byte, error) {
 	head := *i
 	tallies := incidentTallies(&head)
 	return c.packGroup(&head, appendTallies(nil, tallies))
 }
 
-func (c *codec) packGroup(head any, tail []byte) ([]byte, error) {
-	doc, err := marshal(head)
+func (c *Codec) packGroup(head any, tail []byte) ([]byte, error) {
+	doc, err := Marshal(head)
 	if err != nil {
 		return nil, err
 	}
 	b := make([]byte, 0, len(doc)+len(tail)+binary.MaxVarintLen64)
 	b = binary.AppendUvarint(b, uint64(len(doc)))
 	b = append(append(b, doc...), tail...)
-	return c.plain.EncodeAll(b, nil), nil
+	return c.PackLog(b), nil
 }
 
-func (c *codec) issue(packed []byte) (issue.Issue, error) {
+// Issue reads a stored issue.
+func (c *Codec) Issue(packed []byte) (issue.Issue, error) {
 	var i issue.Issue
 	r, err := c.unpackGroup(packed, &i)
 	if err == nil {
@@ -64,9 +66,9 @@ func (c *codec) issue(packed []byte) (issue.Issue, error) {
 	return i, nil
 }
 
-// ref returns what a record says of its issue at a time. It reads no more than that needs: a
+// Ref returns what a record says of its issue at a time. It reads no more than that needs: a
 // state follows from what is in the JSON alone.
-func (c *codec) ref(packed []byte, now time.Time) (record.IssueRef, error) {
+func (c *Codec) Ref(packed []byte, now time.Time) (record.IssueRef, error) {
 	var i issue.Issue
 	r, err := c.unpackGroup(packed, &i)
 	ref := record.IssueRef{ID: i.ID, State: string(i.At(now)), Count: i.Count}
@@ -83,7 +85,8 @@ func (c *codec) ref(packed []byte, now time.Time) (record.IssueRef, error) {
 	return ref, nil
 }
 
-func (c *codec) incident(packed []byte) (issue.Incident, error) {
+// Incident reads a stored incident.
+func (c *Codec) Incident(packed []byte) (issue.Incident, error) {
 	var i issue.Incident
 	r, err := c.unpackGroup(packed, &i)
 	if err == nil {
@@ -96,8 +99,8 @@ func (c *codec) incident(packed []byte) (issue.Incident, error) {
 	return i, nil
 }
 
-func (c *codec) unpackGroup(packed []byte, head any) (*tailReader, error) {
-	b, err := c.unpack(packed)
+func (c *Codec) unpackGroup(packed []byte, head any) (*tailReader, error) {
+	b, err := c.Unpack(packed)
 	if err != nil {
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
@@ -122,9 +125,9 @@ func appendTallies(b []byte, tallies []*issue.Tally) []byte {
 			b = binary.AppendUvarint(b, uint64(len(v.Value)))
 			b = append(b, v.Value...)
 			b = binary.AppendVarint(b, v.Count)
-			first := nanos(v.First)
+			first := Nanos(v.First)
 			b = binary.AppendVarint(b, first)
-			b = binary.AppendVarint(b, nanos(v.Last)-first)
+			b = binary.AppendVarint(b, Nanos(v.Last)-first)
 		}
 		*t = issue.Tally{}
 	}
@@ -206,7 +209,7 @@ func (r *tailReader) tallies(tallies []*issue.Tally) {
 			v := &t.Values[j]
 			v.Value, v.Count = string(r.bytes()), r.varint()
 			first := r.varint()
-			v.First, v.Last = fromNanos(first), fromNanos(first+r.varint())
+			v.First, v.Last = FromNanos(first), FromNanos(first+r.varint())
 		}
 		if k < len(tallies) {
 			*tallies[k] = t
