@@ -10,6 +10,8 @@ E2E_TIMEOUT ?= 60m
 E2E_RUN ?= .
 # How long the soak goes on.
 SOAK_FOR ?= 10m
+# How long the faults go on.
+CHAOS_FOR ?= 10m
 
 .DEFAULT_GOAL := help
 
@@ -71,6 +73,12 @@ soak: export WHYRESTART_SOAK_REPORT := $(CURDIR)/docs/soak.md
 soak: export SOAK_FOR := $(SOAK_FOR)
 soak: E2E_RUN := ^TestSoak$$
 soak: e2e ## roll, drain and break forty workloads at random for SOAK_FOR, and write what was listed to docs/soak.md
+
+.PHONY: chaos
+chaos: export WHYRESTART_CHAOS_REPORT := $(CURDIR)/docs/reliability.md
+chaos: export CHAOS_FOR := $(CHAOS_FOR)
+chaos: E2E_RUN := ^TestChaos
+chaos: e2e ## kill, starve and cut off whyrestart for CHAOS_FOR, and write what was lost to docs/reliability.md
 
 .PHONY: bench
 bench: ## run the benchmarks; BENCH=regexp chooses, compare two outputs with benchstat

@@ -136,6 +136,9 @@ func (a *account) instances(match func(string) bool) map[containerKey][]instance
 			}
 		}
 		if ended {
+			if !l.Ended {
+				l.EndedAt = e.Time
+			}
 			l.Ended = true
 			if e.ExitCode != nil && e.State != "unknown" {
 				l.ExitCode = e.ExitCode

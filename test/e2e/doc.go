@@ -29,6 +29,10 @@
 // end whyrestart has to list ten failure issues and no other one. "make soak" runs it alone,
 // and for longer.
 //
+// TestChaos kills, stops, starves and cuts off a whyrestart of its own while containers
+// restart every second, and holds after each fault that what it recorded is what happened.
+// "make chaos" runs it alone, in its long form, and writes docs/reliability.md.
+//
 // Environment:
 //
 //	KUBECONFIG                 the cluster; needed
@@ -41,5 +45,10 @@
 //	WHYRESTART_SOAK_REPORT     a file that the report of the soak is written to; "make soak" writes
 //	                           docs/soak.md
 //	SOAK_FOR                   how long the changes of the soak go on, such as 10m
+//	WHYRESTART_CHAOS_REPORT    a file that the table of faults is written to; "make chaos" writes
+//	                           docs/reliability.md
+//	CHAOS_FOR                  how long the faults go on, such as 10m; a short form of each unless set
+//	CHAOS_SEED                 the seed of an earlier run, which its log names: the same choices again
+//	CHAOS_ONLY                 a regular expression: only faults whose name matches it
 //	SOAK_SEED                  the seed of an earlier soak, which its log names: the same choices again
 package e2e

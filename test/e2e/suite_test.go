@@ -129,7 +129,11 @@ func (s *suite) close() error {
 	defer s.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return errors.Join(s.onlooker.stop(), s.program.terminate(ctx), s.removeNamespaces(ctx))
+	version := "of an unknown version"
+	if v, err := s.kube.Discovery().ServerVersion(); err == nil {
+		version = v.GitVersion
+	}
+	return errors.Join(writeFaults(version), s.onlooker.stop(), s.program.terminate(ctx), s.removeNamespaces(ctx))
 }
 
 // removeNamespaces deletes the namespaces of this suite, of an earlier run too, and waits

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/record"
 )
@@ -33,6 +34,8 @@ type instance struct {
 	Attempt int
 	// Ended tells that the instance has ended.
 	Ended bool
+	// EndedAt is when, zero where the account does not say.
+	EndedAt time.Time
 	// NeverRan tells that the runtime made the instance, and that no process of it is known
 	// to have run: it has yet to start, its start failed, or its pod was deleted before it.
 	NeverRan bool

@@ -37,6 +37,11 @@ const usage = `usage: cluster COMMAND [ARGUMENT...]
   stop-kubelet               stop the kubelet; 20 seconds later the node is lost
   start-kubelet              start the kubelet and wait until the node is ready
   restart-apiserver          stop the API server and start it again
+  stop-apiserver             stop the API server
+  kill-apiserver             kill the API server
+  start-apiserver            start the API server and wait until it is ready
+  restart-etcd               kill etcd and start it again
+  compact-etcd               remove every revision but the newest from etcd
 
   start-kwok                 build and start kwok, which plays the kubelet of nodes with the label
                              whyrestart.test/node=kwok that somebody creates; see kwok.yaml
@@ -92,6 +97,11 @@ func run(ctx context.Context, args []string) error {
 		"stop-kubelet":       c.StopKubelet,
 		"start-kubelet":      c.StartKubelet,
 		"restart-apiserver":  c.RestartAPIServer,
+		"stop-apiserver":     c.StopAPIServer,
+		"kill-apiserver":     c.KillAPIServer,
+		"start-apiserver":    c.StartAPIServer,
+		"restart-etcd":       c.RestartEtcd,
+		"compact-etcd":       c.CompactEtcd,
 		"start-kwok":         c.StartKwok,
 		"stop-kwok":          c.StopKwok,
 	}

@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"syscall"
 	"time"
 
@@ -86,10 +89,51 @@ func (c *Cluster) StartKubelet(ctx context.Context) error {
 
 // RestartAPIServer stops the API server and starts it again. Every watch ends.
 func (c *Cluster) RestartAPIServer(ctx context.Context) error {
-	if err := c.stop(ctx, syscall.SIGTERM, apiServer); err != nil {
+	if err := c.StopAPIServer(ctx); err != nil {
 		return err
 	}
-	if err := c.start(apiServer); err != nil {
+	return c.StartAPIServer(ctx)
+}
+
+// StopAPIServer stops the API server as a clean shutdown does. Everything else goes on
+// running, and has nobody to tell.
+func (c *Cluster) StopAPIServer(ctx context.Context) error {
+	return c.stop(ctx, syscall.SIGTERM, apiServer)
+}
+
+// KillAPIServer ends the API server without a word to its clients.
+func (c *Cluster) KillAPIServer(ctx context.Context) error {
+	return c.stop(ctx, syscall.SIGKILL, apiServer)
+}
+
+// StartAPIServer starts the API server unless it runs, and waits until it is ready.
+func (c *Cluster) StartAPIServer(ctx context.Context) error {
+	pids, err := c.find(apiServer)
+	if err != nil {
+		return err
+	}
+	if len(pids) == 0 {
+		if err := c.start(apiServer); err != nil {
+			return err
+		}
+	}
+	admin, err := c.api()
+	if err != nil {
+		return err
+	}
+	return c.await(ctx, apiServer, admin.ready)
+}
+
+// RestartEtcd kills etcd and starts it again. The API server stays, and has lost its
+// watches of etcd.
+func (c *Cluster) RestartEtcd(ctx context.Context) error {
+	if err := c.stop(ctx, syscall.SIGKILL, etcd); err != nil {
+		return err
+	}
+	if err := c.start(etcd); err != nil {
+		return err
+	}
+	if err := c.await(ctx, etcd, etcdReady); err != nil {
 		return err
 	}
 	admin, err := c.api()
@@ -97,4 +141,46 @@ func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 		return err
 	}
 	return c.await(ctx, apiServer, admin.ready)
+}
+
+// CompactEtcd removes every revision but the newest from etcd, as the API server does with
+// those of the last five minutes: who asks for an older one is answered with 410.
+func (c *Cluster) CompactEtcd(ctx context.Context) error {
+	var newest struct {
+		Header struct {
+			Revision string `json:"revision"`
+		} `json:"header"`
+	}
+	// Any key will do: every answer carries the revision of the store.
+	if err := etcdCall(ctx, "/v3/kv/range", map[string]any{"key": "AA=="}, &newest); err != nil {
+		return err
+	}
+	return etcdCall(ctx, "/v3/kv/compaction", map[string]any{"revision": newest.Header.Revision, "physical": true}, nil)
+}
+
+// etcdCall calls the JSON gateway of etcd, which maps each method of its gRPC API to a path.
+func etcdCall(ctx context.Context, path string, body, result any) error {
+	content, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("ask etcd: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d%s", etcdPort, path), bytes.NewReader(content))
+	if err != nil {
+		return fmt.Errorf("ask etcd: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask etcd: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask etcd for %s: %s", path, response.Status)
+	}
+	if result == nil {
+		return nil
+	}
+	if err := json.NewDecoder(response.Body).Decode(result); err != nil {
+		return fmt.Errorf("read the answer of etcd to %s: %w", path, err)
+	}
+	return nil
 }
