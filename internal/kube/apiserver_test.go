@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/sharding"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 )
@@ -41,6 +42,9 @@ type apiServer struct {
 
 	jsonOnly    bool
 	noStreaming bool
+	// shards answers a request for a shard as a server with the feature gate ShardedListAndWatch
+	// does; nil for one without, which does not know the parameter.
+	shards divider
 	// before may answer a request in place of the server.
 	before func(w http.ResponseWriter, r *http.Request) bool
 	// log answers requests for a log: a status code and a body.
@@ -242,8 +246,34 @@ func (s *apiServer) status(w http.ResponseWriter, r *http.Request, st *metav1.St
 	s.write(w, r, int(st.Code), st)
 }
 
+// divider says what a server makes of the shard that it is asked for, and what it says of that.
+type divider func(asked string) (is sharding.Selector, echo string)
+
+func (d divider) of(r *http.Request) (is sharding.Selector, echo string) {
+	if asked := r.URL.Query().Get("shardSelector"); d != nil && asked != "" {
+		return d(asked)
+	}
+	return sharding.Everything(), ""
+}
+
+func (s *apiServer) divided(r *http.Request) (is sharding.Selector, echo string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shards.of(r)
+}
+
+// divides is a server with the feature gate.
+func divides(asked string) (is sharding.Selector, echo string) {
+	quoted := strings.Split(asked, "'")
+	if len(quoted) != 5 || quoted[0] != "shardRange(object.metadata.namespace, " {
+		panic("not a shard: " + asked)
+	}
+	is = sharding.NewSelector(sharding.ShardRangeRequirement{Key: "object.metadata.namespace", Start: quoted[1], End: quoted[3]})
+	return is, is.String()
+}
+
 // matching returns a filter for the selectors of a request.
-func matching(r *http.Request, namespace string) func(*corev1.Pod) bool {
+func (s *apiServer) matching(r *http.Request, namespace string) func(*corev1.Pod) bool {
 	q := r.URL.Query()
 	l, err := labels.Parse(q.Get("labelSelector"))
 	if err != nil {
@@ -253,7 +283,11 @@ func matching(r *http.Request, namespace string) func(*corev1.Pod) bool {
 	if err != nil {
 		panic(err)
 	}
+	divided, _ := s.divided(r)
 	return func(p *corev1.Pod) bool {
+		if ok, err := divided.Matches(p); err != nil || !ok {
+			return false
+		}
 		return (namespace == "" || p.Namespace == namespace) && l.Matches(labels.Set(p.Labels)) &&
 			f.Matches(fields.Set{"metadata.namespace": p.Namespace, "metadata.name": p.Name})
 	}
@@ -261,9 +295,13 @@ func matching(r *http.Request, namespace string) func(*corev1.Pod) bool {
 
 func (s *apiServer) list(w http.ResponseWriter, r *http.Request, namespace string) {
 	q := r.URL.Query()
-	match := matching(r, namespace)
+	match := s.matching(r, namespace)
+	_, echo := s.divided(r)
 	s.mu.Lock()
 	list := &corev1.PodList{}
+	if echo != "" {
+		list.ShardInfo = &metav1.ShardInfo{Selector: echo}
+	}
 	list.ResourceVersion = strconv.Itoa(s.version)
 	keys := slices.Sorted(maps.Keys(s.pods))
 	limit, _ := strconv.Atoi(q.Get("limit"))
@@ -327,7 +365,7 @@ func (s *apiServer) watch(w http.ResponseWriter, r *http.Request, namespace stri
 
 // stream sends events until the client is gone; true if the connection is to be cut.
 func (s *apiServer) stream(w io.Writer, r *http.Request, info runtime.SerializerInfo, namespace string, initial bool, from int) bool {
-	match := matching(r, namespace)
+	match := s.matching(r, namespace)
 	if initial {
 		s.mu.Lock()
 		pods, version := slices.Collect(maps.Values(s.pods)), s.version

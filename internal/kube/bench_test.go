@@ -84,7 +84,7 @@ func BenchmarkDecodeEvent(b *testing.B) {
 		for _, as := range []struct {
 			name   string
 			codecs kruntime.NegotiatedSerializer
-		}{{"slim", newCodecs()}, {"full", fullCodecs(b).WithoutConversion()}} {
+		}{{"slim", newCodecs(nil)}, {"full", fullCodecs(b).WithoutConversion()}} {
 			b.Run("media="+media[strings.LastIndexAny(media, "/.")+1:]+"/type="+as.name, func(b *testing.B) {
 				data := frame(b, media, largePod())
 				negotiator := kruntime.NewClientNegotiator(as.codecs, schema.GroupVersion{Version: "v1"})

@@ -22,7 +22,8 @@ type codecs struct {
 	infos []runtime.SerializerInfo
 }
 
-func newCodecs() *codecs {
+// What belongs to another shard is not kept longer than it takes to see that.
+func newCodecs(of *sharded) *codecs {
 	v1 := schema.GroupVersion{Version: "v1"}
 	scheme := runtime.NewScheme()
 	scheme.AddKnownTypeWithName(v1.WithKind("Pod"), &pod{})
@@ -32,7 +33,7 @@ func newCodecs() *codecs {
 	c := &codecs{NegotiatedSerializer: stock}
 	for _, info := range stock.SupportedMediaTypes() {
 		if info.MediaType == mediaProtobuf && info.StreamSerializer != nil {
-			info.Serializer = podSerializer{info.Serializer}
+			info.Serializer = podSerializer{info.Serializer, of}
 			stream := *info.StreamSerializer
 			stream.Serializer = eventSerializer{stream.Serializer}
 			info.StreamSerializer = &stream
@@ -46,7 +47,10 @@ func newCodecs() *codecs {
 func (c *codecs) SupportedMediaTypes() []runtime.SerializerInfo { return c.infos }
 
 // podSerializer decodes pods and lists of them from within their envelope.
-type podSerializer struct{ runtime.Serializer }
+type podSerializer struct {
+	runtime.Serializer
+	of *sharded
+}
 
 // Decode returns a *pod or *podList where data is one.
 func (s podSerializer) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
@@ -58,10 +62,10 @@ func (s podSerializer) Decode(data []byte, defaults *schema.GroupVersionKind, in
 	switch kind {
 	case "Pod":
 		p := new(pod)
-		return p, &gvk, p.Unmarshal(raw)
+		return p, &gvk, p.unmarshal(raw, s.of)
 	case "PodList":
 		l := new(podList)
-		return l, &gvk, l.Unmarshal(raw)
+		return l, &gvk, l.unmarshal(raw, s.of)
 	default:
 		return s.Serializer.Decode(data, defaults, into)
 	}

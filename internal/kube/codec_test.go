@@ -14,7 +14,7 @@ import (
 // serializers returns those for protobuf, of objects and of events.
 func serializers(t testing.TB) (podSerializer, eventSerializer) {
 	t.Helper()
-	info, ok := runtime.SerializerInfoForMediaType(newCodecs().SupportedMediaTypes(), mediaProtobuf)
+	info, ok := runtime.SerializerInfoForMediaType(newCodecs(nil).SupportedMediaTypes(), mediaProtobuf)
 	if !ok {
 		t.Fatal("no protobuf")
 	}
@@ -53,7 +53,7 @@ func sameAsStock(t *testing.T, what string, stock, ours runtime.Serializer, data
 	if err != nil {
 		t.Fatalf("%s: refused what the stock serializer takes: %v", what, err)
 	}
-	if d := cmp.Diff(want, got, cmp.AllowUnexported(pod{})); d != "" {
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(pod{}, podList{})); d != "" {
 		t.Errorf("%s (-stock +ours):\n%s", what, d)
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/detect"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/shard"
 )
 
 const (
@@ -38,6 +39,8 @@ type EventWatchOptions struct {
 	UserAgent string
 	// Namespaces and ExcludeNamespaces are as those of Options.
 	Namespaces, ExcludeNamespaces []string
+	// Shard is as that of Options; events about nodes are told to every one.
+	Shard shard.Shard
 	// Logger takes what client-go has to say, at debug level. Nil discards it.
 	Logger *slog.Logger
 
@@ -68,7 +71,7 @@ func NewEventWatcher(o EventWatchOptions) (*EventWatcher, error) {
 	if o.Config == nil {
 		return nil, errors.New("no cluster to watch the events of: no client configuration")
 	}
-	namespaces, exclude, err := selectNamespaces(o.Namespaces, o.ExcludeNamespaces)
+	namespaces, exclude, err := selectNamespaces(o.Namespaces, o.ExcludeNamespaces, o.Shard)
 	if err != nil {
 		return nil, err
 	}
@@ -90,12 +93,13 @@ func NewEventWatcher(o EventWatchOptions) (*EventWatcher, error) {
 	for _, ns := range namespaces {
 		q.namespace = ns
 		if ns == metav1.NamespaceAll {
-			q.fields = excluding(exclude)
+			q.fields, q.shards = excluding(exclude), newSharded(o.Shard, nil)
 		}
 		w.scopes = append(w.scopes, &eventScope{name: ns, query: q})
 	}
 	all := namespaces[0] == metav1.NamespaceAll
-	if all && slices.Contains(exclude, metav1.NamespaceDefault) || !all && !slices.Contains(namespaces, metav1.NamespaceDefault) {
+	if all && (slices.Contains(exclude, metav1.NamespaceDefault) || !o.Shard.Contains(metav1.NamespaceDefault)) || !all && !slices.Contains(namespaces, metav1.NamespaceDefault) {
+		q.shards = nil
 		q.namespace, q.fields = metav1.NamespaceDefault, fields.OneTermEqualSelector("involvedObject.kind", "Node").String()
 		w.scopes = append(w.scopes, &eventScope{name: pipeline.NodeEventScope, query: q, optional: !all})
 	}
@@ -203,9 +207,18 @@ func (r *eventRun) attempt(ctx context.Context) error {
 }
 
 func (r *eventRun) list(ctx context.Context) error {
-	version := ""
+	version, asked := "", r.query.shards.selector()
 	err := eachPage(ctx, r.query, func(page *corev1.EventList) error {
 		version = page.ResourceVersion
+		foreign := 0
+		for i := range page.Items {
+			if !r.query.shards.keeps(page.Items[i].Namespace) {
+				foreign++
+			}
+		}
+		if err := r.query.shards.answered(asked, page.ShardInfo, foreign); err != nil {
+			return err
+		}
 		at := detect.ParseResourceVersion(version)
 		if at < r.seen {
 			r.seen = 0 // the cluster was restored from a backup, and counts anew
@@ -219,6 +232,7 @@ func (r *eventRun) list(ctx context.Context) error {
 		return ctx.Err()
 	})
 	if err != nil {
+		r.query.shards.refusedBy(asked, err) // the next attempt does without
 		return err
 	}
 	r.version, r.seen = version, detect.ParseResourceVersion(version)
@@ -257,7 +271,7 @@ func (r *eventRun) watch(ctx context.Context) error {
 
 // event hands over an event about something that matters.
 func (r *eventRun) event(ev *corev1.Event) {
-	if !matters(&ev.InvolvedObject) {
+	if !matters(&ev.InvolvedObject) || !r.query.shards.keeps(ev.Namespace) {
 		return
 	}
 	kept := *ev

@@ -2,7 +2,9 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,7 +28,9 @@ type listWatch struct {
 	namespace     string
 	labelSelector string
 	fieldSelector string
-	scope         *scope
+	// shards divides all namespaces; nil where the scope is one of them, or nothing is divided.
+	shards *sharded
+	scope  *scope
 
 	mu sync.Mutex
 	// streamErr is the error of a streaming list that the list to come shall return.
@@ -67,8 +71,7 @@ func (l *listWatch) ListWithContext(ctx context.Context, o metav1.ListOptions) (
 	if o.ResourceVersion == "0" {
 		o.ResourceVersion = ""
 	}
-	o.LabelSelector, o.FieldSelector = l.labelSelector, l.fieldSelector
-	list, err := l.request(o).Do(ctx).Get()
+	list, err := l.list(ctx, o)
 	if err != nil {
 		l.scope.trouble(ctx, access(err, l.host, "list", "pods", l.namespace))
 		return nil, err
@@ -76,18 +79,53 @@ func (l *listWatch) ListWithContext(ctx context.Context, o metav1.ListOptions) (
 	return list, nil
 }
 
+// list asks for a list of pods.
+func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (*podList, error) {
+	o = l.options(o)
+	got, err := l.request(o).Do(ctx).Get()
+	if l.shards.refusedBy(o.ShardSelector, err) && o.Continue == "" {
+		o.ShardSelector = ""
+		got, err = l.request(o).Do(ctx).Get()
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, ok := got.(*podList)
+	if !ok {
+		return nil, fmt.Errorf("the answer is a %T, not a list of pods", got)
+	}
+	list.sift(l.shards)
+	if err := l.shards.answered(o.ShardSelector, list.ShardInfo, list.foreign); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// options completes what a request asks for.
+func (l *listWatch) options(o metav1.ListOptions) metav1.ListOptions {
+	o.LabelSelector, o.FieldSelector, o.ShardSelector = l.labelSelector, l.fieldSelector, l.shards.selector()
+	return o
+}
+
 // WatchWithContext begins a watch.
 func (l *listWatch) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	streaming := o.SendInitialEvents != nil && *o.SendInitialEvents
+	if streaming {
+		l.ask(ctx)
+	}
 	o.Watch = true
-	o.LabelSelector, o.FieldSelector = l.labelSelector, l.fieldSelector
+	o = l.options(o)
 	w, err := l.request(o).Watch(ctx)
+	if l.shards.refusedBy(o.ShardSelector, err) {
+		o.ShardSelector = ""
+		w, err = l.request(o).Watch(ctx)
+	}
 	switch {
 	case err == nil && streaming:
-		return l.tap(ctx, w), nil // what is wrong is over once the list is complete
+		return l.tap(ctx, w, streaming), nil // what is wrong is over once the list is complete
 	case err == nil:
 		l.scope.fine()
-		return l.tap(ctx, w), nil
+		return l.tap(ctx, w, streaming), nil
 	case streaming && cannotStream(err):
 		return nil, err
 	case streaming && (apierrors.IsResourceExpired(err) || apierrors.IsGone(err)):
@@ -104,6 +142,15 @@ func (l *listWatch) WatchWithContext(ctx context.Context, o metav1.ListOptions) 
 		return nil, &streamError{told}
 	}
 	return nil, err
+}
+
+// ask finds out what the server makes of a shard, by a list of one pod: a streamed list does not
+// say. What is wrong otherwise, the stream will say.
+func (l *listWatch) ask(ctx context.Context) {
+	if l.shards == nil {
+		return
+	}
+	_, _ = l.list(ctx, metav1.ListOptions{Limit: 1})
 }
 
 // streamError hides what an error is from the reflector.
@@ -139,10 +186,13 @@ func (l *listWatch) takeStreamErr() error {
 	return err
 }
 
-// tap passes the events of w on and tells the scope of the errors among them,
-// which the reflector only logs.
-func (l *listWatch) tap(ctx context.Context, w watch.Interface) watch.Interface {
+// tap passes the events of w on that are of the shard, and tells the scope of the errors among
+// them, which the reflector only logs.
+func (l *listWatch) tap(ctx context.Context, w watch.Interface, streaming bool) watch.Interface {
 	t := &tapped{Interface: w, events: make(chan watch.Event), done: make(chan struct{})}
+	if l.shards != nil {
+		t.sieve = &sieve{sharded: l.shards, initial: streaming}
+	}
 	go t.run(func(e watch.Event) {
 		l.scope.trouble(ctx, access(apierrors.FromObject(e.Object), l.host, "watch", "pods", l.namespace))
 	})
@@ -154,6 +204,7 @@ type tapped struct {
 	events chan watch.Event
 	done   chan struct{}
 	once   sync.Once
+	sieve  *sieve // nil where everything passes
 }
 
 // ResultChan returns the events.
@@ -175,6 +226,12 @@ func (t *tapped) run(failed func(watch.Event)) {
 		}
 		if e.Type == watch.Error {
 			failed(e)
+		}
+		if t.sieve != nil {
+			var ok bool
+			if e, ok = t.sieve.pass(e, time.Now()); !ok {
+				continue
+			}
 		}
 		select {
 		case t.events <- e:

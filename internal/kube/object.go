@@ -37,6 +37,8 @@ type pod struct {
 type podList struct {
 	metav1.ListMeta `json:"metadata"`
 	Items           []*pod `json:"items"`
+	// foreign is how many pods of other shards the list had, which were left out.
+	foreign int
 }
 
 var (
@@ -51,12 +53,15 @@ var (
 func (p *pod) Reset() { *p = pod{} }
 
 // Unmarshal reads a v1.Pod.
-func (p *pod) Unmarshal(data []byte) error {
+func (p *pod) Unmarshal(data []byte) error { return p.unmarshal(data, nil) }
+
+// unmarshal reads a v1.Pod, and of one that is in another shard no more than is needed to tell.
+func (p *pod) unmarshal(data []byte, of *sharded) error {
 	if err := p.slim.Unmarshal(data); err != nil {
 		return err
 	}
 	p.raw, p.text, p.packed = nil, false, false
-	if wantsFull(&p.slim.View) {
+	if of.keeps(p.slim.View.Namespace) && wantsFull(&p.slim.View) {
 		p.raw = bytes.Clone(data)
 	}
 	return nil
@@ -180,7 +185,9 @@ const (
 func (l *podList) Reset() { *l = podList{} }
 
 // Unmarshal reads a v1.PodList.
-func (l *podList) Unmarshal(data []byte) error {
+func (l *podList) Unmarshal(data []byte) error { return l.unmarshal(data, nil) }
+
+func (l *podList) unmarshal(data []byte, of *sharded) error {
 	for len(data) > 0 {
 		num, typ, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -206,8 +213,12 @@ func (l *podList) Unmarshal(data []byte) error {
 			}
 		case listItems:
 			p := new(pod)
-			if err := p.Unmarshal(value); err != nil {
+			if err := p.unmarshal(value, of); err != nil {
 				return err
+			}
+			if !of.keeps(p.slim.View.Namespace) {
+				l.foreign++
+				continue
 			}
 			p.pack()
 			l.Items = append(l.Items, p)
@@ -216,12 +227,22 @@ func (l *podList) Unmarshal(data []byte) error {
 	return nil
 }
 
+// sift leaves the pods of other shards out, where that was not done while reading.
+func (l *podList) sift(of *sharded) {
+	if of == nil {
+		return
+	}
+	all := len(l.Items)
+	l.Items = slices.DeleteFunc(l.Items, func(p *pod) bool { return !of.keeps(p.slim.View.Namespace) })
+	l.foreign += all - len(l.Items)
+}
+
 // GetObjectKind returns a kind that cannot be set: the type says it.
 func (l *podList) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // DeepCopyObject copies the list; its pods are never written to.
 func (l *podList) DeepCopyObject() runtime.Object {
-	c := &podList{Items: slices.Clone(l.Items)}
+	c := &podList{Items: slices.Clone(l.Items), foreign: l.foreign}
 	l.ListMeta.DeepCopyInto(&c.ListMeta)
 	return c
 }

@@ -38,6 +38,7 @@ type objectServer struct {
 	oldest   int // watches from before it are expired
 	changed  chan struct{}
 	requests []string
+	shards   divider // nil for a server that does not divide
 	// before may answer a request in place of the server.
 	before func(w http.ResponseWriter, r *http.Request) bool
 }
@@ -241,7 +242,7 @@ func listOf(path string) runtime.Object {
 }
 
 // selects returns whether an object is in the collection that r asks for.
-func selects(r *http.Request) func(runtime.Object) bool {
+func (s *objectServer) selects(r *http.Request) func(runtime.Object) bool {
 	q := r.URL.Query()
 	l, err := labels.Parse(q.Get("labelSelector"))
 	if err != nil {
@@ -251,7 +252,11 @@ func selects(r *http.Request) func(runtime.Object) bool {
 	if err != nil {
 		panic(err)
 	}
+	divided, _ := s.shards.of(r)
 	return func(o runtime.Object) bool {
+		if ok, err := divided.Matches(o); err != nil || !ok {
+			return false
+		}
 		m, _ := meta.Accessor(o)
 		_, collection := pathOf(o)
 		if r.URL.Path != collection && r.URL.Path != strings.Replace(collection, "namespaces/"+m.GetNamespace()+"/", "", 1) {
@@ -271,10 +276,13 @@ func selects(r *http.Request) func(runtime.Object) bool {
 
 func (s *objectServer) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	match := selects(r)
+	match := s.selects(r)
 	limit, _ := strconv.Atoi(q.Get("limit"))
 	list := listOf(r.URL.Path)
 	m, _ := meta.ListAccessor(list)
+	if _, echo := s.shards.of(r); echo != "" {
+		m.(metav1.ShardedListInterface).SetShardInfo(&metav1.ShardInfo{Selector: echo})
+	}
 	var items []runtime.Object
 	s.mu.Lock()
 	m.SetResourceVersion(strconv.Itoa(s.version))
@@ -351,7 +359,7 @@ func (s *objectServer) watch(w http.ResponseWriter, r *http.Request) {
 		s.status(w, r, expired())
 		return
 	}
-	info, match := s.info(r), selects(r)
+	info, match := s.info(r), s.selects(r)
 	w.Header().Set("Content-Type", info.MediaType+map[bool]string{true: ";stream=watch"}[info.MediaType == mediaProtobuf])
 	w.WriteHeader(http.StatusOK)
 	for {

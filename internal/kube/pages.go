@@ -20,12 +20,13 @@ type query struct {
 	host                string
 	resource, namespace string // the namespace is empty for all of them
 	labels, fields      string
+	shards              *sharded      // nil where nothing is divided
 	timeout             time.Duration // of each page
 }
 
 // request begins a request for the resource.
 func (q query) request(o metav1.ListOptions) *rest.Request {
-	o.LabelSelector, o.FieldSelector = q.labels, q.fields
+	o.LabelSelector, o.FieldSelector, o.ShardSelector = q.labels, q.fields, q.shards.selector()
 	return q.client.Get().
 		NamespaceIfScoped(q.namespace, q.namespace != "").
 		Resource(q.resource).

@@ -17,6 +17,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 )
 
 const (
@@ -62,7 +63,7 @@ type ContainerLog struct {
 // Snapshot reads the present state in bounded pages. It fails where pods cannot be read;
 // what else cannot is named.
 func (c *Cluster) Snapshot(ctx context.Context, o SnapshotOptions) (*Snapshot, error) {
-	namespaces, exclude, err := selectNamespaces(o.Namespaces, o.ExcludeNamespaces)
+	namespaces, exclude, err := selectNamespaces(o.Namespaces, o.ExcludeNamespaces, shard.Shard{})
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/whyrestart/whyrestart/internal/pipeline"
+	"github.com/whyrestart/whyrestart/internal/shard"
 )
 
 // pageSize is how many pods one answer of a list holds, where the server cannot
@@ -50,6 +51,12 @@ type Options struct {
 	// LabelSelector narrows down the pods. Of a pod whose labels change so that it no longer
 	// fits, nothing more is told, but the next list lacks it.
 	LabelSelector string
+	// Shard is what of the namespaces is watched. It is asked of the server, and what belongs to
+	// others and comes nevertheless is dropped as soon as it is read.
+	Shard shard.Shard
+	// Sharded is told whether the server sends only the Shard: when that becomes known, and when it
+	// changes. It may be called from several goroutines; nil for nobody.
+	Sharded func(byServer bool)
 	// Logger takes what client-go has to say, at debug level. Nil discards it.
 	Logger *slog.Logger
 
@@ -74,12 +81,13 @@ func NewWatcher(o Options) (*Watcher, error) {
 	if _, err := labels.Parse(o.LabelSelector); err != nil {
 		return nil, fmt.Errorf("label selector %q: %w", o.LabelSelector, err)
 	}
-	namespaces, exclude, err := selectNamespaces(o.Namespaces, o.ExcludeNamespaces)
+	namespaces, exclude, err := selectNamespaces(o.Namespaces, o.ExcludeNamespaces, o.Shard)
 	if err != nil {
 		return nil, err
 	}
 	config := clientConfig(o.Config, o.UserAgent)
-	config.NegotiatedSerializer = newCodecs()
+	shards := newSharded(o.Shard, o.Sharded)
+	config.NegotiatedSerializer = newCodecs(shards)
 	// A watch has no end; the time-outs of requests are the server's, and Check's own.
 	config.Timeout = 0
 	client, host, err := clientFor(config)
@@ -93,7 +101,7 @@ func NewWatcher(o Options) (*Watcher, error) {
 	for _, ns := range namespaces {
 		lw := &listWatch{client: client, host: host, namespace: ns, labelSelector: o.LabelSelector}
 		if ns == metav1.NamespaceAll {
-			lw.fieldSelector = excluding(exclude)
+			lw.fieldSelector, lw.shards = excluding(exclude), shards
 		}
 		w.scopes = append(w.scopes, lw)
 	}
@@ -125,20 +133,15 @@ func (w *Watcher) Check(ctx context.Context) error {
 // check lists one pod and opens a watch from there, which it closes at once: the
 // server decides on both before it sends anything.
 func (l *listWatch) check(ctx context.Context) error {
-	list := metav1.ListOptions{Limit: 1, LabelSelector: l.labelSelector, FieldSelector: l.fieldSelector}
-	got, err := l.request(list).Do(ctx).Get()
+	pods, err := l.list(ctx, metav1.ListOptions{Limit: 1})
+	if errors.Is(err, errShards) {
+		pods, err = l.list(ctx, metav1.ListOptions{Limit: 1})
+	}
 	if err != nil {
 		return access(err, l.host, "list", "pods", l.namespace)
 	}
-	pods, ok := got.(*podList)
-	if !ok {
-		return access(fmt.Errorf("the answer is a %T, not a list of pods", got), l.host, "list", "pods", l.namespace)
-	}
 	second := int64(1)
-	w, err := l.request(metav1.ListOptions{
-		Watch: true, TimeoutSeconds: &second, ResourceVersion: pods.ResourceVersion,
-		LabelSelector: l.labelSelector, FieldSelector: l.fieldSelector,
-	}).Watch(ctx)
+	w, err := l.request(l.options(metav1.ListOptions{Watch: true, TimeoutSeconds: &second, ResourceVersion: pods.ResourceVersion})).Watch(ctx)
 	if err != nil {
 		return access(err, l.host, "watch", "pods", l.namespace)
 	}
@@ -182,7 +185,7 @@ func (w *Watcher) runScope(ctx context.Context, l *listWatch) {
 func (l *listWatch) fresh(s *scope) *listWatch {
 	return &listWatch{
 		client: l.client, host: l.host, namespace: l.namespace,
-		labelSelector: l.labelSelector, fieldSelector: l.fieldSelector, scope: s,
+		labelSelector: l.labelSelector, fieldSelector: l.fieldSelector, shards: l.shards, scope: s,
 	}
 }
 
@@ -228,9 +231,9 @@ func hostOf(c *rest.Config) (string, error) {
 	return u.Host, nil
 }
 
-// selectNamespaces returns the namespaces to watch, sorted and each once, with ""
+// selectNamespaces returns the namespaces of a shard to watch, sorted and each once, with ""
 // for all of them, and those to leave out where it is all of them.
-func selectNamespaces(only, exclude []string) (namespaces, excluded []string, err error) {
+func selectNamespaces(only, exclude []string, of shard.Shard) (namespaces, excluded []string, err error) {
 	for _, ns := range slices.Concat(only, exclude) {
 		if p := validation.IsDNS1123Label(ns); len(p) > 0 {
 			return nil, nil, fmt.Errorf("namespace %q: %s", ns, strings.Join(p, "; "))
@@ -247,6 +250,10 @@ func selectNamespaces(only, exclude []string) (namespaces, excluded []string, er
 	}
 	if len(namespaces) == 0 {
 		return nil, nil, errors.New("every namespace to watch is excluded")
+	}
+	namespaces = slices.DeleteFunc(namespaces, func(ns string) bool { return !of.Contains(ns) })
+	if len(namespaces) == 0 {
+		return nil, nil, fmt.Errorf("none of the namespaces to watch is in the shard %s", of)
 	}
 	return namespaces, nil, nil
 }
