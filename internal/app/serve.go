@@ -25,6 +25,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/printer"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/redact"
+	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
@@ -35,6 +36,8 @@ type Source struct {
 	Namespaces        []string
 	ExcludeNamespaces []string
 	Selector          string
+	// Shard is what of the namespaces is looked at.
+	Shard shard.Shard
 	// Logs captures log tails.
 	Logs bool
 	// Merge are the rules that merge issues; nil for none.
@@ -69,6 +72,9 @@ const pruneEvery = time.Hour
 // Serve watches, records, and answers on Listen until ctx ends; then what was seen is
 // stored and told before it returns nil.
 func Serve(ctx context.Context, o ServeOptions) error {
+	if !o.Shard.Whole() {
+		o.Logger = o.Logger.With("shard", o.Shard.String())
+	}
 	d, err := openDoor(ctx, o.Listen)
 	if err != nil {
 		return err
@@ -133,7 +139,7 @@ func serve(ctx context.Context, o ServeOptions, db store.Store, d *door) error {
 	}
 	relay := &pipeline.Relay{
 		Ledger:  db,
-		Outbox:  store.Outbox{Cluster: o.Cluster, Consumer: stdoutConsumer},
+		Outbox:  store.Outbox{Cluster: o.Cluster, Shard: o.Shard, Consumer: stdoutConsumer},
 		Settle:  o.Settle,
 		Settled: live.runtime.Settled,
 		Deliver: func(r record.Record) error { return printer.JSONLine(o.Stdout, r) },
@@ -200,8 +206,8 @@ type live struct {
 	workloads pipeline.WorkloadReader
 }
 
-func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeline.Meter, logger *slog.Logger) (*live, error) {
-	watcher, err := newWatcher(s, logger)
+func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter *metrics.Meter, logger *slog.Logger) (*live, error) {
+	watcher, err := newWatcher(s, logger, tellShard(s, meter, logger))
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +222,9 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 	if err != nil {
 		return nil, err
 	}
+	if slices.Contains(events.Scopes(), pipeline.NodeEventScope) {
+		index.Await(pipeline.NodeEventScope)
+	}
 	redactor, err := redact.New(redact.Options{})
 	if err != nil {
 		return nil, err
@@ -223,6 +232,7 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 	o := pipeline.Options{
 		Cluster:    s.Cluster,
 		Selection:  s.Selector,
+		Shard:      s.Shard,
 		Scopes:     watcher.Scopes(),
 		Ledger:     ledger,
 		Readers:    readers,
@@ -243,13 +253,42 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter pipeli
 	return &live{watcher: watcher, events: events, runtime: runtime, workloads: workloads}, nil
 }
 
+// tellShard says which shard is watched, and returns what says whether the API server knows of it.
+func tellShard(s Source, meter *metrics.Meter, logger *slog.Logger) func(byServer bool) {
+	if s.Shard.Whole() {
+		return nil
+	}
+	meter.Shard(s.Shard.Index, s.Shard.Of)
+	var others []string
+	for _, ns := range s.Namespaces {
+		if !s.Shard.Contains(ns) {
+			others = append(others, ns)
+		}
+	}
+	if len(others) > 0 {
+		logger.Info("leaving namespaces to other shards", "namespaces", others)
+	}
+	return func(byServer bool) {
+		meter.Sharded(byServer)
+		if byServer {
+			logger.Info("the API server sends this shard alone")
+			return
+		}
+		logger.Info("the API server sends all shards (it is older than 1.36, or the feature gate ShardedListAndWatch is off); the others are dropped here")
+	}
+}
+
 // steward looks after the issues of what is watched.
 func (l *live) steward(s Source, db store.Store, meter *metrics.Meter, logger *slog.Logger) *pipeline.Steward {
 	return &pipeline.Steward{
 		Cluster:   s.Cluster,
+		Shard:     s.Shard,
 		Store:     db,
 		Workloads: l.workloads,
 		Watches: func(namespace string) bool {
+			if !s.Shard.Contains(namespace) {
+				return false
+			}
 			if len(s.Namespaces) > 0 {
 				return slices.Contains(s.Namespaces, namespace)
 			}
@@ -296,17 +335,20 @@ func newEventWatcher(s Source, logger *slog.Logger) (*kube.EventWatcher, error) 
 		UserAgent:         userAgent(s),
 		Namespaces:        s.Namespaces,
 		ExcludeNamespaces: s.ExcludeNamespaces,
+		Shard:             s.Shard,
 		Logger:            logger,
 	})
 }
 
-func newWatcher(s Source, logger *slog.Logger) (*kube.Watcher, error) {
+func newWatcher(s Source, logger *slog.Logger, sharded func(byServer bool)) (*kube.Watcher, error) {
 	return kube.NewWatcher(kube.Options{
 		Config:            s.Config,
 		UserAgent:         userAgent(s),
 		Namespaces:        s.Namespaces,
 		ExcludeNamespaces: s.ExcludeNamespaces,
 		LabelSelector:     s.Selector,
+		Shard:             s.Shard,
+		Sharded:           sharded,
 		Logger:            logger,
 	})
 }

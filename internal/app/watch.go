@@ -31,7 +31,7 @@ func Watch(ctx context.Context, s Source, settle time.Duration, logger *slog.Log
 // Finding with evidence whose record has no kind.
 func Look(ctx context.Context, s Source, filter func(*corev1.Pod) bool, logger *slog.Logger) ([]pipeline.Finding, record.Coverage, error) {
 	none := record.Coverage{}
-	watcher, err := newWatcher(s, logger)
+	watcher, err := newWatcher(s, logger, nil)
 	if err != nil {
 		return nil, none, err
 	}

@@ -37,6 +37,7 @@ restart, what was stored and not printed yet is printed first.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd, e, o) },
 	}
 	o.source.add(cmd.Flags())
+	o.source.addShard(cmd.Flags())
 	o.source.settings.add(cmd.Flags())
 	f := cmd.Flags()
 	addStore(f, &o.store)

@@ -20,6 +20,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/app"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/version"
 )
 
@@ -30,6 +31,7 @@ type sourceFlags struct {
 	namespaces []string
 	exclude    []string
 	selector   string
+	shard      string
 	settings   configFlags
 	all        bool
 	// everything is what no namespace flag means: all of them, or the context's own.
@@ -49,6 +51,11 @@ func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	}
 	flags.StringVarP(&f.selector, "selector", "l", "", "label selector of the pods, as kubectl's")
 	flags.StringVar(&f.cluster, "cluster-name", "", "name of the cluster in records")
+}
+
+// addShard adds the flag of those that watch a part of a cluster.
+func (f *sourceFlags) addShard(flags *pflag.FlagSet) {
+	flags.StringVar(&f.shard, "shard", "", "watch one of several shards of the namespaces, as INDEX/OF: 0/4 to 3/4 are all of them")
 }
 
 // errNoCluster: there is no kubeconfig, and this is not a pod.
@@ -73,6 +80,10 @@ func (f *sourceFlags) source(captureLogs bool) (app.Source, error) {
 	if len(f.exclude) > 0 && len(f.namespaces) > 0 {
 		return app.Source{}, errors.New("--exclude-namespace and --namespace exclude each other")
 	}
+	part, err := shard.Parse(f.shard)
+	if err != nil {
+		return app.Source{}, fmt.Errorf("--shard: %w", err)
+	}
 	settings, err := f.settings.load()
 	if err != nil {
 		return app.Source{}, err
@@ -91,6 +102,7 @@ func (f *sourceFlags) source(captureLogs bool) (app.Source, error) {
 		Namespaces:        namespaces,
 		ExcludeNamespaces: f.exclude,
 		Selector:          f.selector,
+		Shard:             part,
 		Logs:              captureLogs,
 		Merge:             settings.Merge,
 		Version:           version.Current(),

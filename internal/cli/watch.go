@@ -33,6 +33,7 @@ rebooted, the first few are shown, and the others are counted in a line now and 
 		RunE: func(cmd *cobra.Command, _ []string) error { return runWatch(cmd, e, o) },
 	}
 	o.source.add(cmd.Flags())
+	o.source.addShard(cmd.Flags())
 	o.source.settings.add(cmd.Flags())
 	o.output.add(cmd.Flags(), "wide", "jsonl", "json", "name")
 	o.filter.add(cmd.Flags())

@@ -4,6 +4,7 @@
 package metrics
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -40,6 +41,9 @@ type Meter struct {
 	events   prometheus.Gauge
 	dropped  prometheus.Gauge
 	issues   *prometheus.GaugeVec
+	ordinal  *prometheus.GaugeVec
+	shards   prometheus.Gauge
+	byServer *prometheus.GaugeVec
 
 	stopSeries  bound[[6]string]
 	stallSeries bound[[2]string]
@@ -144,14 +148,43 @@ func New(reg prometheus.Registerer, build string) *Meter {
 		Name: "whyrestart_issues",
 		Help: "Issues that were seen in the last two weeks or go on, by category and by state; as of the last minute.",
 	}, []string{"category", "state"})
+	m.ordinal = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "whyrestart_shard_ordinal",
+		Help: "Which shard of the namespaces this process watches, counted from 0.",
+	}, []string{"shard_ordinal"})
+	m.shards = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "whyrestart_total_shards",
+		Help: "Into how many shards the namespaces are divided; 1 where one process watches all.",
+	})
+	m.byServer = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "whyrestart_shard_server_side",
+		Help: "Whether the API server sends this shard alone (1), or all of them, of which the others are dropped here (0); nothing where one process watches all.",
+	}, nil)
+	m.Shard(0, 1)
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "whyrestart_build_info",
 		Help: "The version that runs.",
 	}, []string{"version"})
 	info.WithLabelValues(build).Set(1)
 	reg.MustRegister(m.stops, m.missed, m.overflow, m.stalls, m.gaps, m.gapTime, m.pods, m.pending, m.stored, m.failed, m.captured, m.up,
-		m.read, m.late, m.stalling, m.events, m.dropped, m.issues, info)
+		m.read, m.late, m.stalling, m.events, m.dropped, m.issues, m.ordinal, m.shards, m.byServer, info)
 	return m
+}
+
+// Shard sets which of how many shards is watched.
+func (m *Meter) Shard(index, of int) {
+	m.ordinal.Reset()
+	m.ordinal.WithLabelValues(strconv.Itoa(index)).Set(float64(index))
+	m.shards.Set(float64(of))
+}
+
+// Sharded sets whether the API server divides.
+func (m *Meter) Sharded(byServer bool) {
+	v := 0.0
+	if byServer {
+		v = 1
+	}
+	m.byServer.WithLabelValues().Set(v)
 }
 
 // Complete counts a record.
