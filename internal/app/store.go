@@ -33,7 +33,7 @@ func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
 	case isPostgres(o.Location):
 		return openPostgres(ctx, o)
 	case looksLikeURL(o.Location):
-		return nil, errors.New("--store: want the path of an SQLite file, or a URL that begins with postgres://USER@HOST/DATABASE")
+		return nil, errors.New("--store: want the path of an SQLite file, or the URL of a database (postgres://)")
 	}
 	if o.Existing {
 		// What is not there is not made, and what cannot be written is said before anything is done.
@@ -89,7 +89,7 @@ func HideURLs(text string) string {
 
 var (
 	// databaseURLs are URLs of PostgreSQL, and what somebody may have taken for one.
-	databaseURLs = regexp.MustCompile(`(?i)\b(postgres(?:ql)?):[^\s"']*`)
+	databaseURLs = regexp.MustCompile("(?i)\\b(postgres(?:ql)?):/{0,3}[^\\s\"'`)/][^\\s\"'`]*")
 	// keywords are the settings by which libpq's other form gives secrets.
 	keywords = regexp.MustCompile(`(?i)\b(password|sslpassword)\s*=\s*(?:'(?:[^'\\]|\\.)*'?|[^\s&"']+)`)
 	// notPaths are how URLs and libpq's keywords begin.

@@ -40,7 +40,9 @@ func TestStoreNameHasNoSecrets(t *testing.T) {
 func TestHideURLs(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"open /tmp/postgres.db: no such file", "open /tmp/postgres.db: no such file"},
-		{"cannot parse `postgres://me:hunter2@db/x?password=a b`: no", "cannot parse `postgres:... b`: no"},
+		{"--store: not a valid postgres:// URL; see postgres: what it is", "--store: not a valid postgres:// URL; see postgres: what it is"},
+		{"cannot parse `postgres://me:hunter2@db/x`: no", "cannot parse `postgres:...`: no"},
+		{"open postgres:///x?host=/run&password=hunter2: no", "open postgres:... no"},
 		{`unknown shorthand flag: 's' in -store=postgresql://me:hunter2@db/x`, `unknown shorthand flag: 's' in -store=postgresql:...`},
 		{"open store host=db password=hunter2: no such file", "open store host=db password=... no such file"},
 		{"open store host=db password='hunter 2' x: no such file", "open store host=db password=... x: no such file"},

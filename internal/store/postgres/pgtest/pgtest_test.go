@@ -71,12 +71,28 @@ func TestStandbyHasEveryCommit(t *testing.T) {
 	}
 }
 
+func TestAddress(t *testing.T) {
+	s := Start(t, Options{TCP: true, Access: []string{"host all all 127.0.0.1/32 scram-sha-256"}})
+	s.Exec(t, "postgres", "CREATE ROLE app LOGIN PASSWORD 'right'")
+	_, port, ok := strings.Cut(s.Address(), ":")
+	if !ok {
+		t.Fatalf("the address is %q", s.Address())
+	}
+	for password, want := range map[string]bool{"right": true, "wrong": false} {
+		cmd := s.command(t.Context(), "psql", "-X", "-h", "127.0.0.1", "-p", port, "-U", "app", "-c", "SELECT 1", "postgres")
+		cmd.Env = append(cmd.Env, "PGPASSWORD="+password)
+		if out, err := cmd.CombinedOutput(); (err == nil) != want {
+			t.Errorf("with the %s password: %v: %s", password, err, out)
+		}
+	}
+}
+
 func TestFreeze(t *testing.T) {
 	s := Start(t, Options{})
 	s.Freeze(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if err := s.command(ctx, "psql", "-X", "-h", s.dir, "-U", Superuser, "-c", "SELECT 1", "postgres").Run(); ctx.Err() == nil {
+	if err := s.command(ctx, "psql", "-X", "-h", s.dir, "-p", s.port, "-U", Superuser, "-c", "SELECT 1", "postgres").Run(); ctx.Err() == nil {
 		t.Errorf("a frozen server answered: %v", err)
 	}
 	s.Thaw(t)

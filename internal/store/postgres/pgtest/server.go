@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -36,6 +37,9 @@ type Options struct {
 	Settings map[string]string
 	// Access are the lines of pg_hba.conf; nil for everyone without a password.
 	Access []string
+	// TCP also listens on the loopback address, at a free port, for what Unix sockets do not
+	// have: TLS, and whatever stands between a client and a server.
+	TCP bool
 }
 
 // Server is a PostgreSQL server. Its methods fail the test that they are called for.
@@ -49,6 +53,8 @@ type Server struct {
 	guard *exec.Cmd
 	hold  io.Closer
 	named atomic.Int64
+	// port is that of the loopback address, and part of the socket's name.
+	port string
 }
 
 // start makes a server and starts it.
@@ -75,7 +81,7 @@ func prepare() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin}
+	s := &Server{bin: bin, port: "5432"}
 	if s.owner, err = unprivileged(); err != nil {
 		return nil, err
 	}
@@ -182,6 +188,14 @@ func (s *Server) initialize(o Options) error {
 		settings["fsync"] = "off"
 		settings["full_page_writes"] = "off"
 	}
+	if o.TCP {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		s.port = port
+		settings["listen_addresses"], settings["port"] = "127.0.0.1", port
+	}
 	maps.Copy(settings, o.Settings)
 	var conf strings.Builder
 	for name, value := range settings {
@@ -196,6 +210,15 @@ func (s *Server) initialize(o Options) error {
 	// The superuser of the test comes in whatever the test says of others.
 	lines := append([]string{"local all " + Superuser + " trust", "local replication " + Superuser + " trust"}, o.Access...)
 	return s.write("data/pg_hba.conf", strings.Join(lines, "\n")+"\n")
+}
+
+func freePort() (string, error) {
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
 }
 
 // write writes a file of the server's.
@@ -259,7 +282,7 @@ func (s *Server) until(what string, done func() (bool, error)) error {
 }
 
 func (s *Server) query(database, sql string) (string, error) {
-	out, err := s.do("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", s.dir, "-U", Superuser, "-d", database, "-c", sql)
+	out, err := s.do("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", s.dir, "-p", s.port, "-U", Superuser, "-d", database, "-c", sql)
 	return strings.TrimSpace(out), err
 }
 
@@ -286,17 +309,20 @@ func (s *Server) logTail() string {
 // Host is the folder of the server's socket, which stands for a host in URLs and settings.
 func (s *Server) Host() string { return s.dir }
 
+// Address is where a server with Options.TCP listens.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", s.port) }
+
 // URL is that of a database of this server, for the superuser.
 func (s *Server) URL(database string) string { return URL(database, s) }
 
 // URL is that of a database which one of several servers has. Whoever connects tries them in
 // their order, and takes the one that can be written to.
 func URL(database string, servers ...*Server) string {
-	hosts := make([]string, 0, len(servers))
+	hosts, ports := make([]string, 0, len(servers)), make([]string, 0, len(servers))
 	for _, s := range servers {
-		hosts = append(hosts, s.dir)
+		hosts, ports = append(hosts, s.dir), append(ports, s.port)
 	}
-	q := url.Values{"host": {strings.Join(hosts, ",")}}
+	q := url.Values{"host": {strings.Join(hosts, ",")}, "port": {strings.Join(ports, ",")}}
 	if len(servers) > 1 {
 		q.Set("target_session_attrs", "read-write")
 	}

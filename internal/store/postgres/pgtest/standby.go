@@ -18,12 +18,12 @@ func (s *Server) Standby(t testing.TB) *Server {
 		b.close()
 	})
 	name := fmt.Sprintf("standby%d", s.named.Add(1))
-	from := fmt.Sprintf("host=%s user=%s application_name=%s", s.dir, Superuser, name)
+	from := fmt.Sprintf("host=%s port=%s user=%s application_name=%s", s.dir, s.port, Superuser, name)
 	if _, err := b.do("pg_basebackup", "--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--dbname="+from, "--pgdata="+b.data()); err != nil {
 		t.Fatalf("copy the server: %v", err)
 	}
-	// The last of several lines counts.
-	if _, err := b.do("/bin/sh", "-c", `printf "unix_socket_directories = '%s'\n" "$0" >>data/postgresql.auto.conf`, b.dir); err != nil {
+	// The last of several lines counts. A standby listens on its socket alone.
+	if _, err := b.do("/bin/sh", "-c", `printf "unix_socket_directories = '%s'\nlisten_addresses = ''\nport = 5432\n" "$0" >>data/postgresql.auto.conf`, b.dir); err != nil {
 		t.Fatalf("configure the standby: %v", err)
 	}
 	if err := b.run(); err != nil {
