@@ -40,7 +40,7 @@ type restarting struct {
 	ns, uid   string
 	count     int
 	version   int
-	before    int // those of them that had when its namespace was seen for the first time
+	before    int  // those of them that had when its namespace was seen for the first time
 	forgotten bool // deleted while nobody watched
 }
 
