@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,7 +16,9 @@ import (
 )
 
 // heeded is a history that tells once when it went away and once when it is back, for all who
-// use it: each of them tries again by itself, and would say so each time.
+// use it: each of them tries again by itself, and would say so each time. While it is away, what would
+// be nice to know of the past is not asked for: the log of a stop is not to be missed because
+// eight who read it wait for a database that hangs.
 type heeded struct {
 	store.Store
 	logger *slog.Logger
@@ -81,12 +84,49 @@ func (h *heeded) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue,
 	return issues, next, h.see(err)
 }
 
-func (h *heeded) List(ctx context.Context, q store.Query) ([]record.Record, string, error) {
-	records, next, err := h.Store.List(ctx, q)
-	return records, next, h.see(err)
+func (h *heeded) List(ctx context.Context, q store.Query) (records []record.Record, next string, err error) {
+	err = h.glance(ctx, func(ctx context.Context) error {
+		records, next, err = h.Store.List(ctx, q)
+		return err
+	})
+	return records, next, err
 }
 
-func (h *heeded) Evidence(ctx context.Context, id string) (evidence.Evidence, error) {
-	e, err := h.Store.Evidence(ctx, id)
-	return e, h.see(err)
+func (h *heeded) Evidence(ctx context.Context, id string) (e evidence.Evidence, err error) {
+	err = h.glance(ctx, func(ctx context.Context) error {
+		e, err = h.Store.Evidence(ctx, id)
+		return err
+	})
+	return e, err
+}
+
+func (h *heeded) Observations(ctx context.Context, cluster, object string, since time.Time) (found []record.Observation, err error) {
+	err = h.glance(ctx, func(ctx context.Context) error {
+		found, err = h.Store.Observations(ctx, cluster, object, since)
+		return err
+	})
+	return found, err
+}
+
+// glancing is how long reading something of the past may take.
+const glancing = 10 * time.Second
+
+// errAway is what is read while the history is away.
+var errAway = fmt.Errorf("the history is away: %w", store.ErrUnavailable)
+
+// glance reads something that a stop can be explained without.
+func (h *heeded) glance(ctx context.Context, read func(context.Context) error) error {
+	h.mu.Lock()
+	away := !h.since.IsZero()
+	h.mu.Unlock()
+	if away {
+		return errAway
+	}
+	within, cancel := context.WithTimeout(ctx, glancing)
+	defer cancel()
+	err := read(within)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no answer within %s: %w: %w", glancing, store.ErrUnavailable, err)
+	}
+	return h.see(err)
 }

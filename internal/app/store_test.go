@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
@@ -84,6 +85,48 @@ type stub struct {
 }
 
 func (s *stub) Append(context.Context, store.Batch) error { return s.err }
+
+// List hangs.
+func (s *stub) List(ctx context.Context, _ store.Query) ([]record.Record, string, error) {
+	<-ctx.Done()
+	return nil, "", ctx.Err()
+}
+
+// A database that hangs costs one who reads of the past a while, and then nobody any more, until
+// it answers again.
+func TestAHistoryThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		h := heed(&stub{}, slog.New(slog.NewTextHandler(&log, nil)))
+		took := func() time.Duration {
+			t.Helper()
+			began := time.Now()
+			if _, _, err := h.List(t.Context(), store.Query{}); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("List: %v", err)
+			}
+			return time.Since(began)
+		}
+		for range 2 {
+			if d := took(); d != glancing {
+				t.Errorf("the first took %v", d)
+			}
+			if d := took(); d != 0 {
+				t.Errorf("the second took %v", d)
+			}
+			if err := h.Append(t.Context(), store.Batch{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := h.List(ctx, store.Query{}); errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("that nobody waited is told as an outage: %v", err)
+		}
+		if n := strings.Count(log.String(), "is away"); n != 2 {
+			t.Errorf("the log is\n%s", log.String())
+		}
+	})
+}
 
 func TestAnOutageIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
