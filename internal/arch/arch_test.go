@@ -41,7 +41,7 @@ func (l layer) String() string {
 // here is one.
 var layers = map[string]layer{
 	"record": core, "evidence": core, "diagnose": core, "signature": core, "redact": core, "causes": core, "version": core, "shard": core,
-	"detect": facts, "extract": facts, "issue": facts, "slim": facts,
+	"detect": facts, "detect/kubelettest": facts, "extract": facts, "issue": facts, "slim": facts,
 	"pipeline": flow, "store": flow, "store/sqlstore": flow, "store/storetest": flow, "notify": flow, "notify/notifytest": flow,
 	"app": program, "cli": program,
 }

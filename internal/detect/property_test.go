@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
+
+	"github.com/whyrestart/whyrestart/internal/detect/kubelettest"
 )
 
 // ledger adds up what a detector returned, per container.
@@ -65,14 +67,14 @@ func TestEveryStopOnce(t *testing.T) {
 		for _, monotone := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/monotone=%v", tc.name, monotone), func(t *testing.T) {
 				rapid.Check(t, func(t *rapid.T) {
-					k := newModel("u1", monotone, "init", "sidecar", "a", "b")
+					k := kubelettest.New("u1", monotone, "init", "sidecar", "a", "b")
 					w := &watcher{t: t, d: New(), l: newLedger()}
-					w.show(k.sync())
+					w.show(k.Sync())
 					var shown []*corev1.Pod
 					for range rapid.IntRange(1, 60).Draw(t, "steps") {
-						c := k.containers[rapid.IntRange(0, 3).Draw(t, "container")]
-						k.step(c, rapid.SampledFrom(tc.ops).Draw(t, "op"))
-						p := k.sync()
+						c := k.Containers[rapid.IntRange(0, 3).Draw(t, "container")]
+						k.Step(c, rapid.SampledFrom(tc.ops).Draw(t, "op"))
+						p := k.Sync()
 						if tc.drop && rapid.Bool().Draw(t, "dropped") {
 							continue
 						}
@@ -89,19 +91,19 @@ func TestEveryStopOnce(t *testing.T) {
 					}
 					switch rapid.IntRange(0, 2).Draw(t, "end") {
 					case 0:
-						w.show(k.sync())
+						w.show(k.Sync())
 					case 1:
-						k.step(k.containers[0], "delete")
-						for _, c := range k.containers {
+						k.Step(k.Containers[0], "delete")
+						for _, c := range k.Containers {
 							if rapid.Bool().Draw(t, "observed") {
-								k.step(c, "exit1")
+								k.Step(c, "exit1")
 							}
 						}
-						w.remove(k.sync())
+						w.remove(k.Sync())
 					case 2:
-						k.terminate()
-						w.show(k.publish())
-						w.remove(k.publish())
+						k.Terminate()
+						w.show(k.Publish())
+						w.remove(k.Publish())
 					}
 					w.compare(k)
 				})
@@ -116,20 +118,20 @@ func TestNeverTooMany(t *testing.T) {
 	for _, monotone := range []bool{true, false} {
 		t.Run(fmt.Sprintf("monotone=%v", monotone), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				k := newModel("u1", monotone, "init", "sidecar", "a")
+				k := kubelettest.New("u1", monotone, "init", "sidecar", "a")
 				w := &watcher{t: t, d: New(), l: newLedger()}
-				w.show(k.sync())
+				w.show(k.Sync())
 				for range rapid.IntRange(1, 60).Draw(t, "steps") {
-					k.step(k.containers[rapid.IntRange(0, 2).Draw(t, "container")], rapid.SampledFrom(falling).Draw(t, "op"))
-					if p := k.sync(); !rapid.Bool().Draw(t, "dropped") {
+					k.Step(k.Containers[rapid.IntRange(0, 2).Draw(t, "container")], rapid.SampledFrom(falling).Draw(t, "op"))
+					if p := k.Sync(); !rapid.Bool().Draw(t, "dropped") {
 						w.show(p)
 						w.expectNothing(p)
 					}
 				}
-				w.show(k.sync())
-				for _, c := range k.containers {
-					if got := w.l.total[c.name]; got > c.ended {
-						t.Fatalf("container %s: %d stops, and only %d instances ended%s", c.name, got, c.ended, w.history(c.name))
+				w.show(k.Sync())
+				for _, c := range k.Containers {
+					if got := w.l.total[c.Name]; got > c.Ended {
+						t.Fatalf("container %s: %d stops, and only %d instances ended%s", c.Name, got, c.Ended, w.history(c.Name))
 					}
 				}
 			})
@@ -206,14 +208,14 @@ func (w *watcher) restart(uid string, p *corev1.Pod) {
 
 // compare holds the ledger against the truth: every instance that ended, and at the
 // deletion also those that were still running then.
-func (w *watcher) compare(k *modelKubelet) {
-	for _, c := range k.containers {
-		want := c.ended
-		if n := c.newest(); n != nil && n.state == "running" && w.d.Len() == 0 {
+func (w *watcher) compare(k *kubelettest.Pod) {
+	for _, c := range k.Containers {
+		want := c.Ended
+		if c.Running() && w.d.Len() == 0 {
 			want++
 		}
-		if got := w.l.total[c.name]; got != want {
-			w.t.Fatalf("container %s: %d stops recorded or counted, %d ended%s", c.name, got, want, w.history(c.name))
+		if got := w.l.total[c.Name]; got != want {
+			w.t.Fatalf("container %s: %d stops recorded or counted, %d ended%s", c.Name, got, want, w.history(c.Name))
 		}
 	}
 }

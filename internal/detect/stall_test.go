@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
+	"github.com/whyrestart/whyrestart/internal/detect/kubelettest"
 	"github.com/whyrestart/whyrestart/internal/record"
 )
 
@@ -469,9 +470,9 @@ func TestNoEpisodeIsLost(t *testing.T) {
 // FuzzSymptoms gives any pod that the API's own decoder takes.
 func FuzzSymptoms(f *testing.F) {
 	f.Add([]byte{})
-	k := newModel("u1", true, "init", "a")
-	k.step(k.containers[0], "run")
-	b, err := k.sync().Marshal()
+	k := kubelettest.New("u1", true, "init", "a")
+	k.Step(k.Containers[0], "run")
+	b, err := k.Sync().Marshal()
 	if err != nil {
 		f.Fatal(err)
 	}
