@@ -73,7 +73,15 @@ type Detector struct {
 	pods  map[string]*podState     // by UID
 	names map[podName]string       // UID by name, to notice a name that is reused
 	marks map[string][]record.Mark // seeds of pods that were not seen yet
+	// buried holds, by UID, the version at which a pod was known to be gone; graves the newest
+	// of them in a ring.
+	buried map[string]uint64
+	graves []string
+	grave  int
 }
+
+// gravesKept bounds the pods that are remembered to be gone.
+const gravesKept = 4096
 
 type podName struct{ namespace, name string }
 
@@ -90,6 +98,8 @@ func New() *Detector {
 		pods:  make(map[string]*podState),
 		names: make(map[podName]string),
 		marks: make(map[string][]record.Mark),
+
+		buried: make(map[string]uint64),
 	}
 }
 
@@ -108,6 +118,10 @@ func (d *Detector) Observe(p *Pod, history bool) Result {
 	var r Result
 	ps, known := d.pods[p.UID]
 	if !known {
+		if d.Buried(p) {
+			r.Stale = true
+			return r
+		}
 		ps, known = d.admit(p)
 		name := podName{p.Namespace, p.Name}
 		if old, taken := d.names[name]; taken && old != p.UID {
@@ -139,7 +153,31 @@ func (d *Detector) Observe(p *Pod, history bool) Result {
 func (d *Detector) Delete(p *Pod, history bool) Result {
 	r := d.Observe(p, history)
 	r.Stops = append(r.Stops, d.Gone(p.UID)...)
+	d.Bury(p.UID, p.ResourceVersion)
 	return r
+}
+
+// Bury tells that a pod was gone at a version: what shows it as it was up to then is late, and
+// would be counted anew, as nothing is remembered of the pod.
+func (d *Detector) Bury(uid string, version uint64) {
+	if version == 0 || version <= d.buried[uid] {
+		return
+	}
+	if _, again := d.buried[uid]; !again {
+		if len(d.graves) < gravesKept {
+			d.graves = append(d.graves, uid)
+		} else {
+			delete(d.buried, d.graves[d.grave])
+			d.graves[d.grave] = uid
+			d.grave = (d.grave + 1) % gravesKept
+		}
+	}
+	d.buried[uid] = version
+}
+
+// Buried tells that a pod was gone at a later version than that of p.
+func (d *Detector) Buried(p *Pod) bool {
+	return p.ResourceVersion != 0 && p.ResourceVersion <= d.buried[p.UID]
 }
 
 // Gone forgets a pod of which no last state can be had: whatever was running in it

@@ -219,3 +219,43 @@ func (w *watcher) compare(k *kubelettest.Pod) {
 		}
 	}
 }
+
+// A watch that is resumed from an earlier version shows pods again that are gone: they are, and
+// nothing of them is counted twice. What comes later under the same UID, as a pod does whose labels
+// fit again, is new.
+func TestBuried(t *testing.T) {
+	k := kubelettest.New("u1", true, "a")
+	d := New()
+	observe := func(p *corev1.Pod) Result {
+		v := FromPod(p)
+		return d.Observe(&v, false)
+	}
+	observe(k.Sync())
+	var shown []*corev1.Pod
+	for range 3 {
+		for _, op := range []string{"start", "exit1"} {
+			k.Step(k.Containers[0], op)
+			shown = append(shown, k.Sync())
+			observe(shown[len(shown)-1])
+		}
+	}
+	gone := FromPod(k.Publish())
+	d.Delete(&gone, false)
+	for _, p := range shown {
+		if r := observe(p); len(r.Stops) > 0 || !r.Stale {
+			t.Errorf("version %s of a pod that is gone gave %+v", p.ResourceVersion, r)
+		}
+	}
+	if d.Len() != 0 {
+		t.Errorf("%d pods are remembered", d.Len())
+	}
+	if r := observe(k.Publish()); r.Stale || d.Len() != 1 {
+		t.Errorf("a later version gave %+v", r)
+	}
+	for n := range 3 * gravesKept {
+		d.Bury(fmt.Sprint(n), 7)
+	}
+	if len(d.buried) > gravesKept {
+		t.Errorf("%d graves are kept", len(d.buried))
+	}
+}

@@ -61,6 +61,9 @@ func Stop(cluster string, s *detect.Stop, pod *corev1.Pod, observed time.Time) r
 		st.MissedAfter = s.PreviousFinished
 		st.MissedUntil = st.StartedAt
 		if st.MissedUntil.IsZero() {
+			st.MissedUntil = st.FinishedAt
+		}
+		if st.MissedUntil.IsZero() && !observed.Before(st.MissedAfter) { // else its clock is wrong
 			st.MissedUntil = observed.UTC()
 		}
 	}

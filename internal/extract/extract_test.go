@@ -160,7 +160,10 @@ func TestMissedWindow(t *testing.T) {
 		{"none missed", func(s *detect.Stop) { s.PreviousFinished = previous }, time.Time{}, time.Time{}},
 		{"before the start of the one that is seen", func(s *detect.Stop) { s.MissedBefore, s.PreviousFinished = 2, previous }, previous, observed.Add(-time.Hour)},
 		{"since nobody knows when", func(s *detect.Stop) { s.MissedBefore = 2 }, time.Time{}, start},
-		{"the start is unknown", func(s *detect.Stop) { s.MissedBefore, s.Terminated.StartedAt = 2, time.Time{} }, time.Time{}, observed.UTC()},
+		{"the start is unknown", func(s *detect.Stop) { s.MissedBefore, s.Terminated.StartedAt = 2, time.Time{} }, time.Time{}, observed.Add(-time.Minute).UTC()},
+		{"counted by a clock that was set back", func(s *detect.Stop) {
+			s.MissedBefore, s.PreviousFinished, s.Terminated = 2, observed.Add(time.Hour).UTC(), nil
+		}, observed.Add(time.Hour).UTC(), time.Time{}},
 		{"only counted", func(s *detect.Stop) { s.MissedBefore, s.Terminated = 2, nil }, time.Time{}, observed.UTC()},
 	} {
 		r := extract.Stop("", stop(tc.stop), nil, observed)

@@ -198,20 +198,19 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 		sc.replaced = true
 		r.opts.Meter.Trouble(scope, nil)
 		for _, away := range sc.unwatched() {
-			r.gap(record.Gap{From: away.Seen, To: now.UTC(), Scope: away.name, Why: "whyrestart was not running"})
+			r.gap(between(away.Seen, now, away.name, "whyrestart was not running"))
 		}
 		if sc.Since.IsZero() {
 			sc.Since = now.UTC()
 		}
 	} else {
-		r.gap(record.Gap{From: sc.Seen, To: now.UTC(), Scope: sc.name, Why: "the watch could not be resumed and everything was listed again"})
+		r.gap(between(sc.Seen, now, sc.name, "the watch could not be resumed and everything was listed again"))
 	}
 	exist := make(map[string]bool, len(pods))
 	for i := range pods {
 		exist[pods[i].View.UID] = true
 		history := first && !sc.known(pods[i].View.Namespace)
-		r.add(pods[i].View.UID, r.engine.Observe(&pods[i], history, now))
-		r.ended(r.ward.observe(&pods[i], now))
+		r.observe(&pods[i], history, now)
 	}
 	var gone []string
 	r.engine.detector.Pods(func(uid, namespace, _ string) bool {
@@ -223,6 +222,7 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	slices.Sort(gone)
 	for _, uid := range gone {
 		found := r.engine.Gone(uid, now)
+		r.engine.detector.Bury(uid, detect.ParseResourceVersion(version))
 		r.ended(r.ward.gone(uid, now))
 		if r.opts.Selection == "" {
 			r.add("", found)
@@ -232,7 +232,29 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	if first {
 		r.forgetSeeds(scope)
 	}
+	sc.behind = false
 	r.seen(sc, version, now)
+	signal(r.wake) // that it is watched is stored at once, and not only with the first stop
+}
+
+// between is the gap between two times of the clock, in the order of the clock as it is now.
+func between(seen, now time.Time, scope, why string) record.Gap {
+	g := record.Gap{From: seen.UTC(), To: now.UTC(), Scope: scope, Why: why}
+	if back := g.From.Sub(g.To); back > 0 {
+		// What it was before is not known: of the time between, nothing can be said.
+		g.From, g.To = g.To, g.From
+		g.Why += fmt.Sprintf("; the clock was set back by %s or more meanwhile, so that when is not certain", back.Round(time.Second))
+	}
+	return g
+}
+
+// observe takes a pod that exists. The caller holds mu.
+func (r *Runtime) observe(pod *Object, history bool, now time.Time) {
+	if r.engine.detector.Buried(&pod.View) {
+		return // an earlier state of a pod that is gone
+	}
+	r.add(pod.View.UID, r.engine.Observe(pod, history, now))
+	r.ended(r.ward.observe(pod, now))
 }
 
 // forgetSeeds forgets the marks of pods that an earlier run knew and that are gone.
@@ -251,8 +273,7 @@ func (r *Runtime) Apply(scope string, pod Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.opts.Now()
-	r.add(pod.View.UID, r.engine.Observe(&pod, false, now))
-	r.ended(r.ward.observe(&pod, now))
+	r.observe(&pod, false, now)
 	r.seen(r.scope(scope), "", now)
 }
 
@@ -271,7 +292,9 @@ func (r *Runtime) Delete(scope string, pod Object) {
 func (r *Runtime) Progress(scope, version string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen(r.scope(scope), version, r.opts.Now())
+	sc := r.scope(scope)
+	sc.behind = false
+	r.seen(sc, version, r.opts.Now())
 }
 
 // Trouble implements Sink.
@@ -324,7 +347,9 @@ func (r *Runtime) scope(name string) *scopeState {
 }
 
 func (r *Runtime) seen(sc *scopeState, version string, now time.Time) {
-	sc.Seen = now.UTC()
+	if !sc.behind {
+		sc.Seen = now.UTC()
+	}
 	if version != "" {
 		sc.ResourceVersion = version
 	}
@@ -343,6 +368,13 @@ func (r *Runtime) gap(g record.Gap) {
 func (r *Runtime) add(uid string, found []Finding) {
 	if len(found) == 0 {
 		return
+	}
+	if r.full() && !r.closed {
+		// What the source shows next is as old as this wait: until it says that it is up to
+		// date, that is when everything was seen last.
+		for _, sc := range r.scopes {
+			sc.behind = true
+		}
 	}
 	for r.full() && !r.closed {
 		r.room.Wait()

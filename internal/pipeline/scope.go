@@ -18,6 +18,8 @@ type scopeState struct {
 	before   []stretch
 	replaced bool
 	trouble  error
+	// behind tells that the source was held back, and has not caught up yet.
+	behind bool
 }
 
 // stretch is a run of slots of which the same is known: those from and after from, and before to.

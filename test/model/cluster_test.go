@@ -49,6 +49,7 @@ type entry struct {
 	version int
 	typ     watch.EventType
 	pod     *corev1.Pod
+	at      time.Time
 }
 
 // The operations of kubelets, by how often they happen. What takes the count from a container is not
@@ -72,7 +73,7 @@ func newCluster(rng *rand.Rand, p plan) *cluster {
 
 func (c *cluster) publish(typ watch.EventType, p *simPod, o *corev1.Pod) {
 	p.shown = o
-	c.log = append(c.log, entry{c.version, typ, o})
+	c.log = append(c.log, entry{c.version, typ, o, time.Now()})
 	close(c.changed)
 	c.changed = make(chan struct{})
 }

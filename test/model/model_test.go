@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 8, "runs of each plan")
+	seeds = flag.Int("seeds", 4, "runs of each plan")
 	first = flag.Int("first", 0, "the first seed")
 	steps = flag.Int("steps", 120, "what happens in the cluster in one run")
 )
@@ -72,12 +72,12 @@ var plans = []plan{
 	{name: "clockkill", fault: "the same, and killed", clock: 15, jump: 24 * time.Hour, kill: 20, down: 2 * time.Minute},
 	{name: "drift", fault: "the clock goes 10 % too fast", drift: 0.1, kill: 40, down: time.Minute},
 	{
-		name: "all", fault: "all of these", late: 20, repeat: 20, cut: 40, gone: 40, kill: 60, killAppend: 80, killTell: 80, stop: 80, down: time.Minute,
-		full: 60, unknown: 40, slow: 60, pending: 50, burst: 3, clock: 60, jump: time.Hour,
+		name: "all", fault: "all of these but the clock", late: 20, repeat: 20, cut: 40, gone: 40, kill: 60, killAppend: 80, killTell: 80, stop: 80, down: time.Minute,
+		full: 60, unknown: 40, slow: 60, pending: 50, burst: 3,
 	},
 	{
-		name: "allresets", fault: "all of these, with counts forgotten", resets: true, late: 20, repeat: 20, cut: 40, gone: 40, kill: 60, killAppend: 80, killTell: 80, stop: 80,
-		down: time.Minute, full: 60, unknown: 40, slow: 60, pending: 50, burst: 3, clock: 60, jump: time.Hour,
+		name: "allresets", fault: "the same, with counts forgotten", resets: true, late: 20, repeat: 20, cut: 40, gone: 40, kill: 60, killAppend: 80, killTell: 80, stop: 80,
+		down: time.Minute, full: 60, unknown: 40, slow: 60, pending: 50, burst: 3,
 	},
 }
 
@@ -201,6 +201,7 @@ func (w *world) supervise(kill, stop, end <-chan struct{}) {
 		if last {
 			return
 		}
+		died := time.Now()
 		if w.plan.down > 0 {
 			select {
 			case <-end: // never: the calm at the end is longer
@@ -208,6 +209,7 @@ func (w *world) supervise(kill, stop, end <-chan struct{}) {
 			case <-time.After(time.Duration(rng.Int64N(int64(w.plan.down)))):
 			}
 		}
+		w.blind(stretch{died, time.Now()})
 	}
 }
 

@@ -32,12 +32,16 @@ type world struct {
 	steps []step
 	drift float64
 	told  []record.Record
+	// away are the times in which no process watched.
+	away []stretch
 }
 
 type step struct {
 	at   time.Time
 	skew time.Duration
 }
+
+type stretch struct{ from, to time.Time }
 
 // clock is whyrestart's clock at a moment.
 func (w *world) clock(at time.Time) time.Time {
@@ -59,6 +63,12 @@ func (w *world) skew(by time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.steps = append(w.steps, step{time.Now(), by})
+}
+
+func (w *world) blind(s stretch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = append(w.away, s)
 }
 
 func (w *world) deliver(l *ledger) func(record.Record) error {
@@ -125,7 +135,7 @@ func (w *world) live(stop, kill <-chan struct{}, seed uint64) {
 		Ledger: l, Outbox: store.Outbox{Cluster: clusterName, Consumer: "stdout"}, Settle: 3 * time.Second, Settled: rt.Settled,
 		Deliver: w.deliver(l), Now: w.now,
 	}
-	source := &stream{rng: rand.New(rand.NewPCG(seed, 3)), cluster: w.cluster, plan: w.plan, faults: w.faults}
+	source := &stream{rng: rand.New(rand.NewPCG(seed, 3)), cluster: w.cluster, plan: w.plan, faults: w.faults, blind: w.blind}
 
 	// As package app does: the source stops first, and what it showed is stored and told.
 	var wg sync.WaitGroup

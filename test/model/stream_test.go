@@ -22,6 +22,8 @@ type stream struct {
 	cluster *cluster
 	plan    plan
 	faults  *faults
+	// blind is told of a time in which nothing could be seen.
+	blind func(stretch)
 }
 
 func object(p *corev1.Pod) pipeline.Object {
@@ -75,7 +77,7 @@ func (s *stream) watch(ctx context.Context, sink pipeline.Sink, version int) {
 		for i, e := range entries {
 			if s.hit(s.plan.late) {
 				s.faults.count("late")
-				if !sleep(ctx, time.Duration(s.rng.IntN(20_000))*time.Millisecond) {
+				if !sleep(ctx, time.Until(e.at.Add(time.Duration(s.rng.IntN(20_000))*time.Millisecond))) {
 					return
 				}
 			}
@@ -110,11 +112,13 @@ func (s *stream) breaks(ctx context.Context, sink pipeline.Sink) bool {
 		sink.Trouble("", nil)
 	case s.hit(s.plan.gone):
 		s.faults.count("gone")
+		from := time.Now()
 		sink.Trouble("", fmt.Errorf("410: %w", errCut))
 		if !sleep(ctx, time.Duration(s.rng.IntN(120))*time.Second) {
 			return false
 		}
 		s.cluster.compact()
+		s.blind(stretch{from, time.Now()})
 		return false
 	}
 	return true
