@@ -145,12 +145,13 @@ func serve(ctx context.Context, o ServeOptions, db store.Store, d *door) error {
 		Deliver: func(r record.Record) error { return printer.JSONLine(o.Stdout, r) },
 		Now:     time.Now,
 	}
-	d.show(handler(reg, live.runtime))
+	d.show(handler(reg, live.runtime, coverageAPI(db, o.Logger)))
 
 	o.Logger.Info("serving", "store", StoreName(o.Store), "listen", d.listener.Addr().String(), "version", o.Version)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return live.tell(gctx, relay) })
 	g.Go(func() error { return prune(gctx, o, db) })
+	g.Go(func() error { return live.witnessing(gctx, o.Source, db, meter, o.Logger) })
 	g.Go(func() error { return live.steward(o.Source, db, meter, o.Logger).Run(gctx) })
 	err = g.Wait()
 	o.Logger.Info("stopped")
@@ -158,9 +159,10 @@ func serve(ctx context.Context, o ServeOptions, db store.Store, d *door) error {
 }
 
 // handler answers what a cluster's own machinery asks.
-func handler(reg *prometheus.Registry, r *pipeline.Runtime) http.Handler {
+func handler(reg *prometheus.Registry, r *pipeline.Runtime, api http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.Handle("/api/", api)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := r.Ready(); err != nil {
@@ -202,11 +204,14 @@ type live struct {
 	watcher *kube.Watcher
 	events  *kube.EventWatcher
 	runtime *pipeline.Runtime
+	witness *pipeline.Witness
 	// workloads reads what issues are about.
 	workloads pipeline.WorkloadReader
 }
 
 func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter *metrics.Meter, logger *slog.Logger) (*live, error) {
+	witness := pipeline.NewWitness(meter, time.Now)
+	s.Config = kube.Overheard(s.Config, witness.Heard)
 	watcher, err := newWatcher(s, logger, tellShard(s, meter, logger))
 	if err != nil {
 		return nil, err
@@ -240,6 +245,7 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter *metri
 		Redactor:   redactor,
 		Merge:      s.Merge,
 		Meter:      meter,
+		Witness:    witness,
 		Logger:     logger,
 		Now:        time.Now,
 	}
@@ -250,7 +256,7 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter *metri
 	if err != nil {
 		return nil, err
 	}
-	return &live{watcher: watcher, events: events, runtime: runtime, workloads: workloads}, nil
+	return &live{watcher: watcher, events: events, runtime: runtime, witness: witness, workloads: workloads}, nil
 }
 
 // tellShard says which shard is watched, and returns what says whether the API server knows of it.

@@ -95,7 +95,7 @@ Exit codes: 0 done, 1 error, 2 nothing to report, 3 a finding that --fail-on nam
 	root.PersistentFlags().StringVar(&e.color, "color", "auto", "colour in tables: auto, always or never (auto respects NO_COLOR)")
 	root.PersistentFlags().BoolVar(&e.debug, "debug", false, "log more, to stderr")
 	root.AddCommand(
-		newServe(e), newWatch(e), newList(e), newExplain(e), newDiagnose(e), newLogs(e),
+		newServe(e), newWatch(e), newList(e), newExplain(e), newDiagnose(e), newLogs(e), newCoverage(e),
 		newResolve(e), newMute(e), newArchive(e), newReopen(e),
 		newReplay(e), newAnalyze(e), newCapture(e), newRediagnose(e), newDemo(e), newCodes(e), newVersion(e),
 	)

@@ -41,7 +41,7 @@ restart, what was stored and not printed yet is printed first.`,
 	o.source.settings.add(cmd.Flags())
 	f := cmd.Flags()
 	addStore(f, &o.store)
-	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of /metrics, /healthz and /readyz")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of /metrics, /healthz, /readyz and /api/v1/coverage")
 	f.DurationVar(&o.retainFor, "retention", 90*24*time.Hour, "remove records that are older; 0 keeps them")
 	f.StringVar(&o.retainBytes, "retention-size", "10Gi", "remove the oldest records beyond this size; 0 keeps them")
 	f.IntVar(&o.retainEach, "retention-per-issue", 10_000, "remove the oldest records of an issue that has more, whose counts stay; 0 keeps them")

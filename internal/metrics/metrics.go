@@ -44,6 +44,7 @@ type Meter struct {
 	ordinal  *prometheus.GaugeVec
 	shards   prometheus.Gauge
 	byServer *prometheus.GaugeVec
+	gapMeter
 
 	stopSeries  bound[[6]string]
 	stallSeries bound[[2]string]
@@ -168,6 +169,7 @@ func New(reg prometheus.Registerer, build string) *Meter {
 	info.WithLabelValues(build).Set(1)
 	reg.MustRegister(m.stops, m.missed, m.overflow, m.stalls, m.gaps, m.gapTime, m.pods, m.pending, m.stored, m.failed, m.captured, m.up,
 		m.read, m.late, m.stalling, m.events, m.dropped, m.issues, m.ordinal, m.shards, m.byServer, info)
+	m.register(reg)
 	return m
 }
 
@@ -219,6 +221,7 @@ func (m *Meter) labels(r *record.Record) []string {
 // Gap counts a stretch that was not seen.
 func (m *Meter) Gap(g record.Gap) {
 	m.gaps.Inc()
+	m.Lapse(record.GapWatch)
 	if d := g.To.Sub(g.From); d > 0 && !g.From.IsZero() {
 		m.gapTime.Add(d.Seconds())
 	}

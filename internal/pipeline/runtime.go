@@ -76,9 +76,11 @@ type Options struct {
 	Archive  Archive
 	Redactor Redactor
 	// Merge are the rules that merge issues; nil for none.
-	Merge  *issue.Rules
-	Meter  Meter
-	Logger *slog.Logger
+	Merge *issue.Rules
+	Meter Meter
+	// Witness takes what is not seen; nil for one of the Runtime's own.
+	Witness *Witness
+	Logger  *slog.Logger
 	// Now is the watcher's clock.
 	Now func() time.Time
 	// MaxPending bounds the records that wait to be stored, 20,000 if zero. A source that
@@ -150,6 +152,12 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		eventTroubles: make(map[string]string),
 		stalls:        make(chan detect.Episode, queued),
 		told:          make(chan struct{}, 1),
+	}
+	if r.opts.Witness == nil {
+		r.opts.Witness = NewWitness(nil, o.Now)
+	}
+	if err := r.goOnWithGaps(ctx); err != nil {
+		return nil, err
 	}
 	r.collector = newCollector(r.engine, o.Readers, o.Now)
 	r.collector.live, r.collector.read = true, o.Meter.Read
@@ -358,6 +366,7 @@ func (r *Runtime) seen(sc *scopeState, version string, now time.Time) {
 }
 
 func (r *Runtime) gap(g record.Gap) {
+	g.Kind = record.GapWatch
 	r.pending.Gaps = append(r.pending.Gaps, g)
 	r.opts.Meter.Gap(g)
 	r.opts.Logger.Warn("gap in the watch", "scope", g.Scope, "from", g.From, "to", g.To, "why", g.Why)
@@ -483,6 +492,7 @@ func (r *Runtime) keepOpen() {
 // that cannot be written is reported, and what was found waits.
 func (r *Runtime) flush(ctx context.Context) error {
 	r.mu.Lock()
+	r.pending.Gaps = append(r.pending.Gaps, r.opts.Witness.due(r.closed)...)
 	b := r.pending
 	r.pending = r.emptyBatch()
 	done := r.done
@@ -501,11 +511,13 @@ func (r *Runtime) flush(ctx context.Context) error {
 		r.unstored = err
 		r.mu.Unlock()
 		if err == nil {
+			r.opts.Witness.stored()
 			break
 		}
 		if !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return fmt.Errorf("store %d records: %w", len(b.Records), err)
 		}
+		r.opts.Witness.unstored(err, len(b.Records))
 		r.opts.Logger.Debug("cannot store; will try again", "records", len(b.Records), "err", err)
 		select {
 		case <-ctx.Done():

@@ -97,7 +97,8 @@ func (r *Runtime) enqueue(f Finding) {
 		return
 	}
 	last := &r.pending.Records[len(r.pending.Records)-1]
-	const why = "too many containers stopped at the same time"
+	const why = tooMany
+	r.opts.Witness.skipped()
 	if r.collector.wantsLog(&f) {
 		last.Log = &record.Log{Missing: "not captured: " + why}
 		r.opts.Meter.Captured("skipped")
@@ -354,6 +355,7 @@ func (r *Runtime) EventTrouble(scope string, err error) {
 	if err != nil {
 		said = err.Error()
 	}
+	r.opts.Witness.events(scope, err)
 	r.mu.Lock()
 	news := r.eventTroubles[scope] != said
 	r.eventTroubles[scope] = said

@@ -324,12 +324,15 @@ const (
 	GapWatch GapKind = "watch"
 	// GapEvents: the events of a scope were not seen.
 	GapEvents GapKind = "events"
-	// GapPermission: the API server refused to show something; Scope is the resource, such as "pods/log".
+	// GapPermission: the API server refused to show something. Scope is the resource, such as "pods/log",
+	// "jobs.batch" or "pods/log in shop", and Count how often.
 	GapPermission GapKind = "permission"
 	// GapStore: what was seen could not be stored. It waited, in memory.
 	GapStore GapKind = "store"
 	// GapNotification: Count records were stored and not told to the consumer that Scope names.
 	GapNotification GapKind = "notification"
+	// GapEvidence: the logs and events of Count stops were not read, as too many came at once.
+	GapEvidence GapKind = "evidence"
 )
 
 // Gap is a stretch of time of which something is not known.
@@ -344,6 +347,8 @@ type Gap struct {
 	Why   string `json:"why"`
 	// Count is of how many things, where they can be counted.
 	Count int64 `json:"count,omitempty"`
+	// Cluster is filled in where an answer is about several.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 // Clone returns a copy of r that shares no memory with it that either may write to.
