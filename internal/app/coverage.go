@@ -183,7 +183,7 @@ func (s *sightMaker) watched(stored map[string]store.Scope) (gaps []record.Gap) 
 	// What was given up before the time that is asked for, as something else is watched now, is past.
 	scopes = slices.DeleteFunc(scopes, func(w record.WatchedScope) bool { return anew && w.Seen.Before(s.q.Since) })
 	for _, w := range scopes {
-		if w.Since.After(s.q.Since) && !covered(scopes, &w, func(o *record.WatchedScope) bool { return !o.Since.After(s.q.Since) }) {
+		if !s.q.Since.IsZero() && w.Since.After(s.q.Since) && !covered(scopes, &w, func(o *record.WatchedScope) bool { return !o.Since.After(s.q.Since) }) {
 			gaps = append(gaps, record.Gap{Kind: record.GapWatch, To: w.Since, Scope: w.Scope, Why: "the watch had not begun"})
 		}
 		if w.Seen.After(fresh) || covered(scopes, &w, func(o *record.WatchedScope) bool { return o.Seen.After(fresh) && !o.Since.After(w.Seen.Add(quietFor)) }) {
@@ -332,6 +332,9 @@ func (s *sightMaker) finish() {
 		s.MissedStops = append(s.MissedStops, *m)
 	}
 	slices.SortFunc(s.MissedStops, func(a, b record.MissedStops) int {
+		if a.BeforeWatch != b.BeforeWatch {
+			return map[bool]int{true: 1, false: -1}[a.BeforeWatch]
+		}
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Namespace, b.Namespace),
 			cmp.Compare(a.Workload.Name, b.Workload.Name), cmp.Compare(a.Workload.Kind, b.Workload.Kind), cmp.Compare(a.Container, b.Container), cmp.Compare(a.Why, b.Why))
 	})
@@ -374,7 +377,7 @@ func (s *sightMaker) sum() {
 	}
 	s.Whole = len(s.Gaps) == 0 && s.Missed == 0 && waiting == 0 && len(s.Missing) == 0
 
-	in := "so far"
+	in := "since the watch began"
 	if !s.q.Since.IsZero() {
 		in = "in the last " + span(s.q.Now.Sub(s.q.Since))
 	}
@@ -387,7 +390,7 @@ func (s *sightMaker) sum() {
 			text = "Not everything that is watched was seen " + in
 		}
 	default:
-		text += fmt.Sprintf(", but for %s (%s in all)", plural(int64(len(watch)), "gap"), span(unseen))
+		text += fmt.Sprintf(", but for %s (%s)", span(unseen), plural(int64(len(watch)), "gap"))
 	}
 	var more []string
 	if s.Missed > 0 {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line as a person would. Beside the usual commands,
 // scripts have "recording NAME FILE", which writes a recorded watch, "history NAME FILE",
 // which makes a store of one ("recent NAME FILE": as if it had ended a minute ago), "fleet FILE", which makes
-// one of many workloads, "cmpids GOT WANT", which compares but for IDs and ages, and "outdated NAME FILE", which makes a store of a recorded state
+// one of many workloads, "gapped FILE", which makes one that did not see everything, "cmpids GOT WANT", which compares but for IDs and ages, and "outdated NAME FILE", which makes a store of a recorded state
 // by rules that knew no cause.
 func TestScripts(t *testing.T) {
 	forbidding := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -79,6 +79,9 @@ func TestScripts(t *testing.T) {
 			},
 			"fleet": func(ts *testscript.TestScript, _ bool, args []string) {
 				makeFleet(ts, ts.MkAbs(args[0]))
+			},
+			"gapped": func(ts *testscript.TestScript, _ bool, args []string) {
+				makeGapped(ts, ts.MkAbs(args[0]))
 			},
 			"outdated": func(ts *testscript.TestScript, _ bool, args []string) {
 				makeOutdated(ts, filepath.Join(recordings, args[0], "dump.tar.gz"), ts.MkAbs(args[1]))

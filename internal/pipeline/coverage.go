@@ -40,6 +40,8 @@ type Witness struct {
 
 	mu     sync.Mutex
 	lapses map[lapseKey]*lapse
+	// doubled are gaps that two earlier runs left open: the one that began first goes on.
+	doubled []record.Gap
 }
 
 // lapseKey is what a gap is about.
@@ -82,7 +84,12 @@ func (w *Witness) adopt(gaps []record.Gap) {
 			continue
 		}
 		key := keyOfGap(g)
-		if l, ok := w.lapses[key]; ok && !l.From.After(g.From) || len(w.lapses) >= 2*maxLapses {
+		if l, ok := w.lapses[key]; ok {
+			if g.From.Before(l.From) {
+				g, l.Gap = l.Gap, g
+			}
+			g.To = now.UTC()
+			w.doubled = append(w.doubled, g)
 			continue
 		}
 		w.lapses[key] = &lapse{Gap: g, last: now, stored: now, vague: vague(g.Scope)}
@@ -184,11 +191,12 @@ func (w *Witness) events(scope string, err error) {
 func (w *Witness) due(all bool) []record.Gap {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	out := w.doubled
+	w.doubled = nil
 	if len(w.lapses) == 0 {
-		return nil
+		return out
 	}
 	now := w.now().UTC()
-	var out []record.Gap
 	denied := false
 	for key, l := range w.lapses {
 		if l.vague && l.fine.IsZero() && now.Sub(l.last) >= 5*lapseJoins {

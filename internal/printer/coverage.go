@@ -177,7 +177,7 @@ func (p *sightPage) stretch(from, to time.Time) string {
 	case from.IsZero():
 		return "before " + p.time(to) + " (" + p.ago(to) + ")"
 	case to.IsZero():
-		return "since " + p.time(from) + " (" + Duration(p.o.Now.Sub(from)) + ", and it lasts)"
+		return "since " + p.time(from) + " (" + Duration(p.o.Now.Sub(from)) + "), and it lasts"
 	}
 	return "from " + p.time(from) + " to " + p.clock(to, from) + " (" + Duration(to.Sub(from)) + ")"
 }
@@ -236,8 +236,11 @@ func (p *sightPage) denied() []string {
 			text += " of cluster " + orEmpty(d.Cluster)
 		}
 		text += ", " + p.stretch(d.Since, d.Until)
-		if d.Refused > 0 {
-			text += ", refused " + count(int(d.Refused), "time")
+		switch {
+		case d.Refused == 1:
+			text += ", refused once"
+		case d.Refused > 1:
+			text += fmt.Sprintf(", refused %d times", d.Refused)
 		}
 		out = append(out, p.line(text)...)
 		width := p.o.Width - sightLabel
@@ -260,17 +263,17 @@ func (p *sightPage) consumers() []string {
 		if p.several {
 			text += ", cluster " + orEmpty(c.Cluster)
 		}
-		text += ": "
+		waiting := "was told everything"
 		switch {
-		case c.Waiting == 0:
-			text += "was told everything"
-		case c.Oldest.IsZero():
-			text += count(int(c.Waiting), "change") + " not told yet"
-		default:
-			text += count(int(c.Waiting), "change") + " not told yet, the oldest for " + Duration(p.o.Now.Sub(c.Oldest))
+		case c.Waiting > 0 && c.Oldest.IsZero():
+			waiting = count(int(c.Waiting), "change") + " not told yet"
+		case c.Waiting > 0:
+			waiting = count(int(c.Waiting), "change") + " not told yet, the oldest for " + Duration(p.o.Now.Sub(c.Oldest))
+		case c.Dropped > 0:
+			waiting = "no change waits"
 		}
-		if c.Dropped > 0 {
-			text += fmt.Sprintf("; %s dropped", count(int(c.Dropped), "change"))
+		if text += ": " + waiting; c.Dropped > 0 {
+			text += fmt.Sprintf(", %s dropped", count(int(c.Dropped), "change"))
 		}
 		out = append(out, p.line(text)...)
 	}
