@@ -21,7 +21,9 @@ func (k *chaos) diskFaults() []fault {
 			n := k.times(1, 3)
 			for range n {
 				stop := k.trace(calls, how)
-				k.untilUnready()
+				if !strings.Contains(how, "when") {
+					k.untilUnready()
+				}
 				k.wait(k.during(2*time.Second, 8*time.Second))
 				stop()
 				k.must(k.program.untilReady(patience), "wait for whyrestart")
@@ -64,6 +66,7 @@ func (k *chaos) diskFaults() []fault {
 			disk := filepath.Dir(filepath.Dir(k.store))
 			k.must(syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""), "make the disk read-only")
 			said := k.refused(k.store)
+			k.wait(1500 * time.Millisecond)
 			k.must(syscall.Mount("", disk, "", syscall.MS_REMOUNT, ""), "make the disk writable")
 			if !strings.Contains(said, "cannot be written") && !strings.Contains(said, "read-only") && !strings.Contains(said, "cannot be opened") {
 				k.t.Errorf("it does not say that the disk is read-only: %s", said)

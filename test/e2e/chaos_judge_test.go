@@ -31,14 +31,17 @@ func (v *tally) problem(format string, args ...any) {
 // complains about what is not.
 func (k *chaos) settle(from, to time.Time) tally {
 	k.t.Helper()
-	deadline := time.Now().Add(45 * time.Second)
+	began := time.Now()
+	deadline := began.Add(45 * time.Second)
 	var v tally
+	var waited []string // the last problem that went away
 	for {
 		rung := k.changed.rung()
 		v = k.judge(from, to)
 		if len(v.problems) == 0 || time.Now().After(deadline) {
 			break
 		}
+		waited = v.problems[:1]
 		select {
 		case <-rung:
 		case <-k.ctx.Done():
@@ -53,6 +56,7 @@ func (k *chaos) settle(from, to time.Time) tally {
 		}
 		k.t.Error(p)
 	}
+	told := time.Now()
 	for {
 		lost, doc := k.unprinted()
 		v.Lost, v.gaps = len(lost), len(doc.Coverage.Gaps)
@@ -64,6 +68,7 @@ func (k *chaos) settle(from, to time.Time) tally {
 		if len(lost) == 0 {
 			break
 		}
+		waited = lost[:1]
 		if time.Now().After(deadline) {
 			for _, p := range lost[:min(5, len(lost))] {
 				k.t.Error(p)
@@ -71,6 +76,9 @@ func (k *chaos) settle(from, to time.Time) tally {
 			break
 		}
 		k.wait(time.Second)
+	}
+	if len(waited) > 0 {
+		k.t.Logf("settled after %s and %s more; until then: %s", told.Sub(began).Round(100*time.Millisecond), time.Since(told).Round(100*time.Millisecond), waited[0])
 	}
 	return v
 }

@@ -41,6 +41,17 @@ func (k *chaos) makeLoop() {
 	_, err = k.kube.AppsV1().StatefulSets(chaosSpace).Create(k.ctx, statefulSet(newPod("named", loop("main", "6")), 1), metav1.CreateOptions{})
 	k.must(err, "create the stateful set")
 
+	err = wait.PollUntilContextTimeout(k.ctx, 200*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		running := 0
+		for _, p := range k.recorder.in(chaosSpace) {
+			if p.Status.Phase == corev1.PodRunning {
+				running++
+			}
+		}
+		return running == 8, nil
+	})
+	k.must(err, "wait until the pods run")
+
 	ctx, cancel := context.WithCancel(context.WithoutCancel(k.ctx))
 	done := make(chan struct{})
 	// Its own source of chance: it goes on beside the faults.

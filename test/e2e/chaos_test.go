@@ -36,8 +36,8 @@ func TestChaos(t *testing.T) {
 		t.Skipf("it takes the API server and etcd away, and so the cluster of test/cluster: there is none in %s", stateDir())
 	}
 	k := newChaos(t, theSuite)
-	k.makeLoop()
 	k.start()
+	k.makeLoop()
 	for _, f := range k.faults() {
 		if k.only != nil && !k.only.MatchString(f.name) {
 			continue
@@ -199,6 +199,7 @@ func (k *chaos) play(t *testing.T, f fault) {
 		row.Failed = t.Failed()
 		reportFault(row)
 	}()
+	k.do("mend")
 	before := k.judge(time.Now(), time.Now())
 	from := time.Now()
 	row.Tries, row.Note = f.run()
@@ -222,6 +223,7 @@ func (k *chaos) play(t *testing.T, f fault) {
 func (k *chaos) last(t *testing.T) {
 	k.t, k.ctx = t, t.Context()
 	k.stopDeleting()
+	k.do("mend")
 	k.must(k.removeLoop(), "remove the pods that restart")
 	v := k.settle(k.began, time.Now())
 	k.terminate()
@@ -256,7 +258,7 @@ func (k *chaos) clean() {
 			k.t.Error(err)
 		}
 	}
-	if err := k.node.do(ctx, "start-apiserver"); err != nil {
+	if err := k.node.do(ctx, "mend"); err != nil {
 		k.t.Error(err)
 	}
 	if k.stopDeleting != nil {

@@ -41,6 +41,7 @@ const usage = `usage: cluster COMMAND [ARGUMENT...]
   kill-apiserver             kill the API server
   start-apiserver            start the API server and wait until it is ready
   restart-etcd               kill etcd and start it again
+  mend                       start again what ended by itself after such a thing
   compact-etcd               remove every revision but the newest from etcd
 
   start-kwok                 build and start kwok, which plays the kubelet of nodes with the label
@@ -102,6 +103,7 @@ func run(ctx context.Context, args []string) error {
 		"start-apiserver":    c.StartAPIServer,
 		"restart-etcd":       c.RestartEtcd,
 		"compact-etcd":       c.CompactEtcd,
+		"mend":               c.Mend,
 		"start-kwok":         c.StartKwok,
 		"stop-kwok":          c.StopKwok,
 	}

@@ -124,6 +124,28 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	return c.await(ctx, apiServer, admin.ready)
 }
 
+// Mend starts what ended by itself, as a kubelet would start its static pods again. The
+// scheduler ends where its cache turns out to be wrong, which a restart of the API server
+// can bring about.
+func (c *Cluster) Mend(ctx context.Context) error {
+	if err := c.StartAPIServer(ctx); err != nil {
+		return err
+	}
+	for _, p := range []part{controllerManager, scheduler} {
+		pids, err := c.find(p)
+		if err != nil {
+			return err
+		}
+		if len(pids) > 0 {
+			continue
+		}
+		if err := c.start(p); err != nil {
+			return err
+		}
+	}
+	return c.StartKubelet(ctx)
+}
+
 // RestartEtcd kills etcd and starts it again. The API server stays, and has lost its
 // watches of etcd.
 func (c *Cluster) RestartEtcd(ctx context.Context) error {
