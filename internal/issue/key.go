@@ -144,10 +144,13 @@ func cut(s string, n int) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
+// minID is how much of a hash an ID has at least.
+const minID = 6
+
 // idOf returns the shortest ID of a hash, of at least six digits, that taken does not have.
 func idOf(prefix, of string, taken func(id string) (bool, error)) (string, error) {
 	of = strings.ToUpper(of)
-	for n := 6; n < len(of); n++ {
+	for n := minID; n < len(of); n++ {
 		id := prefix + of[:n]
 		if t, err := taken(id); err != nil || !t {
 			return id, err

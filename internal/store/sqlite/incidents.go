@@ -14,7 +14,7 @@ import (
 // Incidents implements store.Reader.
 func (s *Store) Incidents(ctx context.Context, q store.IncidentQuery) ([]issue.Incident, error) {
 	attempt := "list the incidents of store " + s.path
-	text, args := incidentsStatement(q)
+	text, args := dialect().Incidents(q)
 	var out []issue.Incident
 	err := query(ctx, s.reader, text, args, func(scan func(...any) error) error {
 		var seq, at int64
@@ -30,29 +30,6 @@ func (s *Store) Incidents(ctx context.Context, q store.IncidentQuery) ([]issue.I
 		return nil, readError(attempt, err)
 	}
 	return out, nil
-}
-
-func incidentsStatement(q store.IncidentQuery) (string, []any) {
-	if q.Limit <= 0 {
-		q.Limit = store.DefaultLimit
-	}
-	w := new(where)
-	index := "incidents_time"
-	switch {
-	case q.Node != "":
-		w.add("seq IN (SELECT incident FROM incident_nodes WHERE node = ?)", q.Node)
-		index = ""
-	case q.Kind != "" && q.Subject != "":
-		index = "incidents_subject"
-	}
-	w.equal("kind", q.Kind)
-	w.equal("subject", q.Subject)
-	w.equal("cluster", q.Cluster)
-	w.add("shown = 1")
-	if !q.Since.IsZero() {
-		w.add("at >= ?", sqlstore.Nanos(q.Since))
-	}
-	return w.page("incidents", ", doc", index, q.Limit), w.args
 }
 
 const incidentStatement = `SELECT doc FROM incidents WHERE id = ?`

@@ -27,7 +27,7 @@ func (s *Store) Issues(ctx context.Context, q store.IssueQuery) ([]issue.Issue, 
 	next := ""
 	err = s.view(ctx, func(tx *sql.Tx) error {
 		// First which, then these: what is sorted has no documents.
-		text, args := issuesStatement(q, after, q.Limit+1)
+		text, args := dialect().Issues(q, after, q.Limit+1)
 		var page []sqlstore.Position
 		err := query(ctx, tx, text, args, func(scan func(...any) error) error {
 			var p sqlstore.Position
@@ -69,51 +69,6 @@ func (s *Store) issuesAt(ctx context.Context, tx querier, page []sqlstore.Positi
 		return err
 	})
 	return issues, err
-}
-
-// issuesStatement returns the SQL of a page of issues.
-func issuesStatement(q store.IssueQuery, after sqlstore.Position, limit int) (string, []any) {
-	if q.Since.IsZero() {
-		return issuesOf(q, "", after, limit)
-	}
-	// Those with a stall that lasts were all seen before the others: each part is in order.
-	since := sqlstore.Nanos(q.Since)
-	text, args := issuesOf(q, "at >= ?", after, limit, since)
-	openText, openArgs := issuesOf(q, "open > 0 AND at < ?", after, limit, since)
-	return fmt.Sprintf("SELECT * FROM (%s) UNION ALL SELECT * FROM (%s) ORDER BY at DESC, seq DESC LIMIT %d", text, openText, limit),
-		append(args, openArgs...)
-}
-
-func issuesOf(q store.IssueQuery, term string, after sqlstore.Position, limit int, args ...any) (string, []any) {
-	w := new(where)
-	index := "issues_time"
-	switch {
-	case q.Node != "":
-		// Few of all were seen on one node, and these are sorted.
-		w.add("seq IN (SELECT issue FROM issue_nodes WHERE node = ?)", q.Node)
-		index = ""
-	case q.Workload != nil:
-		index = "issues_workload"
-	case strings.HasPrefix(term, "open"):
-		index = "issues_open"
-	case len(q.Namespaces) == 1:
-		index = "issues_namespace"
-	}
-	if q.Workload != nil {
-		w.add("workload_name = ? AND workload_kind = ?", q.Workload.Name, q.Workload.Kind)
-	}
-	oneOf(w, "namespace", q.Namespaces)
-	w.equal("cluster", q.Cluster)
-	w.equal("container", q.Container)
-	w.equal("kind", string(q.Kind))
-	oneOf(w, "category", q.Categories)
-	oneOf(w, "cause", q.Causes)
-	oneOf(w, "status", q.Statuses)
-	if term != "" {
-		w.add(term, args...)
-	}
-	w.add("(at, seq) < (?, ?)", after.At, after.Seq)
-	return w.page("issues", "", index, limit), w.args
 }
 
 // The ID, or the alias, of an issue.

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -56,130 +54,14 @@ func (s *Store) List(ctx context.Context, q store.Query) ([]record.Record, strin
 	return records, next, nil
 }
 
-// maxMerged is for how many namespaces the page is merged from a page of each. For more
-// of them, which then are a good part of all, the whole history is read and filtered.
-const maxMerged = 64
+// dialect spells lists so that each statement names the index to read from: the planner has no
+// statistics of the file to choose by, and an index that an edit of the schema made unusable shows as
+// an error instead of as a full scan.
+func dialect() sqlstore.Dialect { return sqlstore.Dialect{Indexed: true} }
 
-// listStatement returns the SQL of a page. Each statement names the index to read from:
-// the planner has no statistics of the file to choose by, and an index that an edit of
-// the schema made unusable shows as an error instead of as a full scan.
+// listStatement returns the SQL of a page.
 func listStatement(q store.Query, after sqlstore.Position, limit int) (string, []any) {
-	namespaces := slices.Compact(slices.Sorted(slices.Values(q.Namespaces)))
-	index := ""
-	switch {
-	case q.Issue != "":
-		index = "records_issue"
-	case q.Incident != "":
-		index = "records_incident"
-	case q.PodUID != "":
-		index = "records_pod_uid"
-	case q.Pod != "":
-		index = "records_pod"
-	case q.Workload != nil:
-		index = "records_workload"
-	case q.Node != "":
-		index = "records_node"
-	case q.Open:
-		index = "records_open"
-	case q.Missed:
-		index = "records_missed"
-	case len(namespaces) > 0 && len(namespaces) <= maxMerged:
-		index = "records_namespace"
-	default:
-		index = "records_time"
-	}
-	if index != "records_namespace" || len(namespaces) == 1 {
-		c := conditions(q, namespaces, after)
-		return c.page("records", ", doc, issue, incident", index, limit), c.args
-	}
-	// One index read cannot give two namespaces in the order of time.
-	var parts []string
-	var args []any
-	for _, n := range namespaces {
-		c := conditions(q, []string{n}, after)
-		parts = append(parts, "SELECT * FROM ("+c.page("records", ", doc, issue, incident", index, limit)+")")
-		args = append(args, c.args...)
-	}
-	return strings.Join(parts, " UNION ALL ") + fmt.Sprintf(" ORDER BY at DESC, seq DESC LIMIT %d", limit), args
-}
-
-type where struct {
-	terms []string
-	args  []any
-}
-
-func (w *where) add(term string, args ...any) {
-	w.terms = append(w.terms, term)
-	w.args = append(w.args, args...)
-}
-
-func (w *where) equal(column, value string) {
-	if value != "" {
-		w.add(column+" = ?", value)
-	}
-}
-
-// page returns the statement of a page of a table, with further columns, read from the given
-// index if there is one.
-func (w *where) page(table, columns, index string, limit int) string {
-	if index != "" {
-		index = "INDEXED BY " + index
-	}
-	return fmt.Sprintf("SELECT seq, at%s FROM %s %s WHERE %s ORDER BY at DESC, seq DESC LIMIT %d",
-		columns, table, index, strings.Join(w.terms, " AND "), limit)
-}
-
-func oneOf[T ~string](w *where, column string, values []T) {
-	if len(values) == 0 {
-		return
-	}
-	args := make([]any, len(values))
-	for i, v := range values {
-		args[i] = string(v)
-	}
-	w.add(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
-}
-
-func conditions(q store.Query, namespaces []string, after sqlstore.Position) *where {
-	w := new(where)
-	if q.Issue != "" {
-		id := sqlstore.IssueID(q.Issue)
-		w.add("issue = coalesce((SELECT i.id FROM issue_aliases a JOIN issues i ON i.seq = a.issue WHERE a.alias = ?), ?)", id, id)
-	}
-	if q.Incident != "" {
-		w.add("incident = ?", sqlstore.IncidentID(q.Incident))
-	}
-	w.equal("pod_uid", q.PodUID)
-	w.equal("pod", q.Pod)
-	if q.Workload != nil {
-		w.add("workload_name = ? AND workload_kind = ?", q.Workload.Name, q.Workload.Kind)
-	}
-	w.equal("node", q.Node)
-	if len(namespaces) == 1 {
-		w.add("namespace = ?", namespaces[0])
-	} else {
-		oneOf(w, "namespace", namespaces)
-	}
-	w.equal("cluster", q.Cluster)
-	w.equal("container", q.Container)
-	w.equal("kind", string(q.Kind))
-	if q.Open {
-		w.add("open = 1")
-	}
-	if q.Missed {
-		w.add("missed <> 0 AND missed > 0") // the first of them is the index's own
-	}
-	oneOf(w, "category", q.Categories)
-	oneOf(w, "cause", q.Causes)
-	if !q.Since.IsZero() {
-		w.add("at >= ?", sqlstore.Nanos(q.Since))
-	}
-	if !q.Until.IsZero() {
-		w.add("at < ?", sqlstore.Nanos(q.Until))
-	}
-	// Also on the first page: it makes every page a search in its index.
-	w.add("(at, seq) < (?, ?)", after.At, after.Seq)
-	return w
+	return dialect().Records(q, ", doc, issue, incident", after, limit)
 }
 
 const evidenceStatement = `

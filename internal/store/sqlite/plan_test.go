@@ -156,7 +156,7 @@ func TestIssuePlans(t *testing.T) {
 		},
 	} {
 		for _, p := range []sqlstore.Position{{At: sqlstore.MaxNanos, Seq: sqlstore.MaxNanos}, {At: 7, Seq: 7}} {
-			text, args := issuesStatement(c.q, p, 51)
+			text, args := dialect().Issues(c.q, p, 51)
 			if diff := cmp.Diff(c.want, plan(t, s, text, args...)); diff != "" {
 				t.Errorf("issues %s after %v (-want +got):\n%s", c.name, p, diff)
 			}
@@ -170,7 +170,7 @@ func TestIssuePlans(t *testing.T) {
 		{Node: "node-1"},
 		{Node: "node-1", Since: storetest.Epoch()},
 	} {
-		text, args := issuesStatement(q, sqlstore.Position{At: 7, Seq: 7}, 51)
+		text, args := dialect().Issues(q, sqlstore.Position{At: 7, Seq: 7}, 51)
 		lines := plan(t, s, text, args...)
 		for _, line := range lines {
 			if strings.HasPrefix(line, "SCAN issue") {
@@ -186,7 +186,7 @@ func TestIssuePlans(t *testing.T) {
 		"of a day":     {store.IncidentQuery{Since: storetest.Epoch()}, []string{"SEARCH incidents USING INDEX incidents_time (at>?)"}},
 		"of a subject": {store.IncidentQuery{Kind: issue.OnNode, Subject: "a"}, []string{"SEARCH incidents USING INDEX incidents_subject (kind=? AND subject=?)"}},
 	} {
-		text, args := incidentsStatement(c.q)
+		text, args := dialect().Incidents(c.q)
 		if diff := cmp.Diff(c.want, plan(t, s, text, args...)); diff != "" {
 			t.Errorf("incidents %s (-want +got):\n%s", name, diff)
 		}

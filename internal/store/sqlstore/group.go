@@ -472,3 +472,52 @@ func (g *Group) Flush() error {
 	}
 	return g.flushIncidents()
 }
+
+// Known is what a search found. A Group that is told does not ask.
+type Known struct {
+	// Issues are all that have one of the IDs, fingerprints or kins; Aliases the rows of those that
+	// absorbed one of the IDs.
+	IDs, Fingerprints, Kins []string
+	Issues                  []Row
+	Aliases                 map[string]Row
+	// Incidents are, among others, all of the subjects that were seen at or after Since.
+	Subjects  []Subject
+	Since     int64
+	Incidents []Row
+}
+
+// Know tells a group what a search found, before it is used for anything else.
+func (g *Group) Know(k Known) error {
+	for _, r := range k.Issues {
+		if err := g.take(r); err != nil {
+			return err
+		}
+	}
+	for alias, r := range k.Aliases {
+		if err := g.take(r); err != nil {
+			return err
+		}
+		g.byAlias[alias] = g.owner(r)
+	}
+	for _, id := range k.IDs {
+		g.asked.ids[id] = true
+		if _, known := g.byAlias[id]; !known {
+			g.byAlias[id] = ""
+		}
+	}
+	for _, p := range k.Fingerprints {
+		g.asked.prints[p] = true
+	}
+	for _, kin := range k.Kins {
+		g.asked.kins[kin] = true
+	}
+	for _, r := range k.Incidents {
+		if err := g.takeIncident(r); err != nil {
+			return err
+		}
+	}
+	for _, s := range k.Subjects {
+		g.asked.subjects[s] = k.Since
+	}
+	return nil
+}
