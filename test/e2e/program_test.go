@@ -28,6 +28,8 @@ type program struct {
 	bin, kubeconfig, store, addr string
 	stderr                       *os.File
 	records                      *records
+	// args are given to "serve" beside the usual ones.
+	args []string
 
 	cmd  *exec.Cmd // nil while it does not run
 	done chan error
@@ -65,7 +67,7 @@ func newProgram(ctx context.Context, dir, kubeconfig string, records *records) (
 
 // start runs whyrestart and returns once it watches. It outlives ctx.
 func (p *program) start(ctx context.Context) error {
-	cmd := exec.Command(p.bin, "serve", "--kubeconfig", p.kubeconfig, "--store", p.store, "--listen", p.addr)
+	cmd := exec.Command(p.bin, append([]string{"serve", "--kubeconfig", p.kubeconfig, "--store", p.store, "--listen", p.addr}, p.args...)...)
 	cmd.Stderr = p.stderr
 	// The signals of a terminal are for the test, which then stops whyrestart.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
