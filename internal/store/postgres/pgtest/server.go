@@ -474,3 +474,14 @@ func children(parent int) []int {
 	slices.Sort(pids)
 	return pids
 }
+
+// Own gives a file or folder to the user that the server runs as.
+func (s *Server) Own(t testing.TB, path string) {
+	t.Helper()
+	if s.owner == nil {
+		return
+	}
+	if err := os.Chown(path, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
+}
