@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/whyrestart/whyrestart/internal/printer"
 )
 
 // door is the HTTP server of serve. It is open from the beginning: alive, and not ready
@@ -17,6 +19,8 @@ type door struct {
 	behind   atomic.Pointer[http.Handler]
 	// waits is what is waited for.
 	waits atomic.Pointer[string]
+	// guard, if there is one, returns why nothing behind is ready, whatever that says itself.
+	guard atomic.Pointer[func() error]
 }
 
 // openDoor begins to listen.
@@ -33,10 +37,19 @@ func openDoor(ctx context.Context, address string) (*door, error) {
 // wait says what is waited for.
 func (d *door) wait(what string) { d.waits.Store(&what) }
 
+// ask sets what is asked by /readyz before what is behind.
+func (d *door) ask(guard func() error) { d.guard.Store(&guard) }
+
 // show sets what answers from now on.
 func (d *door) show(h http.Handler) { d.behind.Store(&h) }
 
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if guard := d.guard.Load(); guard != nil && r.URL.Path == "/readyz" {
+		if err := (*guard)(); err != nil {
+			http.Error(w, "not ready: "+printer.Escape(err.Error()), http.StatusServiceUnavailable)
+			return
+		}
+	}
 	if h := d.behind.Load(); h != nil {
 		(*h).ServeHTTP(w, r)
 		return

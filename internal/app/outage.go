@@ -23,17 +23,79 @@ type heeded struct {
 	store.Store
 	logger *slog.Logger
 	now    func() time.Time
+	// ask, if not nil, ends the questions whether the history is there, which asked waits for.
+	ask   context.CancelFunc
+	asked sync.WaitGroup
 
-	mu    sync.Mutex
-	since time.Time // when it went away; zero while it is there
+	mu sync.Mutex
+	// since is when it went away, zero while it is there; why is what was said then, and unwritten
+	// tells that something could not be written: a full disk can be read.
+	since     time.Time
+	why       error
+	unwritten bool
 }
 
+// heed returns db, which may be heeded already, as one that is.
 func heed(db store.Store, logger *slog.Logger) *heeded {
+	if h, ok := db.(*heeded); ok {
+		return h
+	}
 	return &heeded{Store: db, logger: logger, now: time.Now}
 }
 
-// see takes notice of how a call ended.
-func (h *heeded) see(err error) error {
+const (
+	// askEvery is how often it is asked whether the history is there, askAgain while it is not.
+	askEvery = 10 * time.Second
+	askAgain = 2 * time.Second
+)
+
+// inquire asks again and again whether the history is there, until it is closed: where nothing stops, nobody
+// else would notice.
+func (h *heeded) inquire(ctx context.Context, cluster string) {
+	ctx, h.ask = context.WithCancel(ctx)
+	h.asked.Go(func() {
+		for {
+			wait := askEvery
+			if h.away() != nil {
+				wait = askAgain
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			_ = h.limit(ctx, func(ctx context.Context) error {
+				_, err := h.Store.Scope(ctx, cluster, "")
+				return err
+			})
+		}
+	})
+}
+
+func (h *heeded) Close() error {
+	if h.ask != nil {
+		h.ask()
+		h.asked.Wait()
+	}
+	return h.Store.Close()
+}
+
+// away returns why the history is away, nil while it is there.
+func (h *heeded) away() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.since.IsZero() {
+		return nil
+	}
+	return fmt.Errorf("the history is away: %w", h.why)
+}
+
+// see takes notice of how a call ended, and wrote of one that wrote.
+func (h *heeded) see(err error) error { return h.notice(err, false) }
+
+func (h *heeded) wrote(err error) error { return h.notice(err, true) }
+
+func (h *heeded) notice(err error, write bool) error {
 	away := errors.Is(err, store.ErrUnavailable)
 	if err != nil && !away {
 		return err // it answered, or nobody waited for the answer
@@ -41,22 +103,25 @@ func (h *heeded) see(err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case away && h.since.IsZero():
-		h.since = h.now()
-		h.logger.Error("the history is away; what is found waits in memory until it is back", "err", err)
-	case !away && !h.since.IsZero():
+	case away:
+		h.unwritten = h.unwritten || write
+		if h.since.IsZero() {
+			h.since, h.why = h.now(), err
+			h.logger.Error("the history is away; what is found waits in memory until it is back", "err", err)
+		}
+	case !h.since.IsZero() && (write || !h.unwritten):
 		h.logger.Info("the history is back", "after", h.now().Sub(h.since).Round(time.Millisecond))
-		h.since = time.Time{}
+		h.since, h.why, h.unwritten = time.Time{}, nil, false
 	}
 	return err
 }
 
 func (h *heeded) Append(ctx context.Context, b store.Batch) error {
-	return h.see(h.Store.Append(ctx, b))
+	return h.wrote(h.Store.Append(ctx, b))
 }
 
 func (h *heeded) Acknowledge(ctx context.Context, o store.Outbox, seq int64) error {
-	return h.see(h.Store.Acknowledge(ctx, o, seq))
+	return h.wrote(h.Store.Acknowledge(ctx, o, seq))
 }
 
 func (h *heeded) Changes(ctx context.Context, o store.Outbox, limit int) ([]store.Change, error) {
@@ -116,12 +181,13 @@ var errAway = fmt.Errorf("the history is away: %w", store.ErrUnavailable)
 
 // glance reads something that a stop can be explained without.
 func (h *heeded) glance(ctx context.Context, read func(context.Context) error) error {
-	h.mu.Lock()
-	away := !h.since.IsZero()
-	h.mu.Unlock()
-	if away {
+	if h.away() != nil {
 		return errAway
 	}
+	return h.limit(ctx, read)
+}
+
+func (h *heeded) limit(ctx context.Context, read func(context.Context) error) error {
 	within, cancel := context.WithTimeout(ctx, glancing)
 	defer cancel()
 	err := read(within)

@@ -113,7 +113,12 @@ func awaitStore(ctx context.Context, o ServeOptions, d *door) (store.Store, erro
 			if wait > 0 {
 				o.Logger.Info("the history is there", "store", StoreName(o.Store), "after", time.Since(began).Round(time.Millisecond))
 			}
-			return db, nil
+			h := heed(db, o.Logger)
+			if isPostgres(o.Store) {
+				h.inquire(ctx, o.Cluster)
+				d.ask(h.away)
+			}
+			return h, nil
 		case !isPostgres(o.Store) || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil:
 			return nil, err
 		case wait == 0:

@@ -81,10 +81,61 @@ func TestOpenStoreRefusesWhatIsNoPath(t *testing.T) {
 // stub is a history whose Append answers as it is told.
 type stub struct {
 	store.Store
-	err error
+	err   error
+	asked int
 }
 
 func (s *stub) Append(context.Context, store.Batch) error { return s.err }
+
+func (s *stub) Scope(context.Context, string, string) (store.Scope, error) {
+	s.asked++
+	return store.Scope{}, s.err
+}
+
+func (s *stub) Close() error { return nil }
+
+// A history that is asked for notices an outage where nothing is written, and that it has passed; a disk
+// that is full, and can be read, is not taken for one that has room.
+func TestAHistoryIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{}
+		h := heed(s, slog.New(slog.DiscardHandler))
+		if heed(h, nil) != h {
+			t.Error("it is heeded twice")
+		}
+		h.inquire(t.Context(), "prod")
+		state := func(after time.Duration, away bool) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if got := h.away(); (got != nil) != away {
+				t.Errorf("away: %v", got)
+			}
+		}
+		state(time.Minute, false)
+		s.err = store.ErrUnavailable
+		state(askEvery, true)
+		s.err = nil
+		state(askAgain, false)
+		s.err = store.ErrUnavailable
+		if err := h.Append(t.Context(), store.Batch{}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("Append: %v", err)
+		}
+		s.err = nil
+		state(time.Minute, true)
+		if err := h.Append(t.Context(), store.Batch{}); err != nil {
+			t.Errorf("Append: %v", err)
+		}
+		state(0, false)
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		asked := s.asked
+		if time.Sleep(time.Minute); asked == 0 || s.asked != asked {
+			t.Errorf("asked %d times, and %d times after it was closed", asked, s.asked-asked)
+		}
+	})
+}
 
 // List hangs.
 func (s *stub) List(ctx context.Context, _ store.Query) ([]record.Record, string, error) {
@@ -192,6 +243,13 @@ func TestDoor(t *testing.T) {
 	d.show(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "shown") }))
 	if code, text := get("/readyz"); code != http.StatusOK || text != "shown" {
 		t.Errorf("/readyz after: %d %s", code, text)
+	}
+	d.ask(func() error { return errors.New("the history is away") })
+	if code, text := get("/readyz"); code != http.StatusServiceUnavailable || text != "not ready: the history is away" {
+		t.Errorf("/readyz while the history is away: %d %s", code, text)
+	}
+	if code, text := get("/healthz"); code != http.StatusOK || text != "shown" {
+		t.Errorf("/healthz while the history is away: %d %s", code, text)
 	}
 	cancel()
 	if err := <-ended; err != nil {
