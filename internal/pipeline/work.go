@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -70,9 +71,11 @@ func (r *Runtime) collect(f Finding) bool {
 		o = new(opened)
 		r.open[f.Record.ID] = o
 	}
+	f.Evidence.Partial = true
 	o.Finding, o.collecting = f, true
 	o.rounds++
 	r.recents.put(f, r.opts.Now()).collecting = true
+	r.keep(&f)
 	return true
 }
 
@@ -125,6 +128,9 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 	f.Record = f.Record.Clone()
 	f.Evidence = copied(f.Evidence)
 	r.collector.stop(ctx, &f)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // the end of the process: the next one goes on with it
+	}
 	if f.Record.Log != nil {
 		outcome := "captured"
 		if f.Record.Log.Missing != "" {
@@ -148,6 +154,7 @@ func (r *Runtime) complete(ctx context.Context, f Finding) {
 		r.engine.explain(&newer)
 		f = newer
 	}
+	f.Evidence.Partial = false
 	o.Finding, o.collecting = f, false
 	r.done = append(r.done, f.Record.ID)
 	kept := r.recents.put(f, r.opts.Now())
@@ -247,6 +254,9 @@ func (r *Runtime) again(ctx context.Context, id string) {
 	f.Record = f.Record.Clone()
 	f.Evidence = copied(f.Evidence)
 	r.collector.refresh(ctx, &f)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
 	news := len(before.Changes) == 0 && len(f.Record.Changes) > 0 || regained(had, f.Evidence.Missing)
 	if other := differs(&before, &f.Record); !other && !news || other && weaker(&before, &f.Record) {
 		r.opts.Meter.Late("same")

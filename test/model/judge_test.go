@@ -179,10 +179,13 @@ func (j *judge) instance(name string, i *kubelettest.Instance, r *record.Record)
 	case r.ExitCode == nil, r.Reason == "ContainerStatusUnknown", i.State != "exited":
 	case *r.ExitCode != i.Exit || !r.FinishedAt.Equal(i.To.Truncate(time.Second)):
 		j.problem("%s: %s ended with %d at %s, and is recorded with %d at %s", name, i.ID, i.Exit, i.To, *r.ExitCode, r.FinishedAt)
-	case r.Category == record.Failure && r.Log == nil && len(j.w.away) == 0:
+	case r.Category == record.Failure && r.Log == nil && !j.w.over(r):
 		j.problem("%s: %s failed, and nothing is said of its log", name, i.ID)
 	}
 }
+
+// over tells that a record was found in the last seconds: its log need not be there.
+func (w *world) over(r *record.Record) bool { return r.ObservedAt.After(w.clock(w.calm)) }
 
 // windows checks that what is counted as missed ended when it is said to have.
 func (j *judge) windows(name string, c *kubelettest.Container, records []record.Record) {

@@ -164,6 +164,7 @@ func (w *world) run() {
 	w.faults.end()
 	w.cluster.settle()
 	time.Sleep(10 * time.Minute)
+	w.calm = time.Now()
 	close(end)
 	supervisor.Wait()
 }

@@ -32,6 +32,8 @@ type world struct {
 	steps []step
 	drift float64
 	told  []record.Record
+	// calm is since when all goes well.
+	calm time.Time
 	// away are the times in which no process watched.
 	away []stretch
 }
