@@ -79,7 +79,9 @@ func after(s corev1.ContainerStatus) corev1.ContainerStatus {
 func TestEndedWhileCollecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(ledger)
-		g := start(t, l, func(o *Options) { o.Readers.Logs, o.Readers.Cluster = logs{make(chan struct{})}, &cluster{node: calmNode(), gate: make(chan struct{})} })
+		g := start(t, l, func(o *Options) {
+			o.Readers.Logs, o.Readers.Cluster = logs{make(chan struct{})}, &cluster{node: calmNode(), gate: make(chan struct{})}
+		})
 		g.Replace("", []Object{object(pod("u", 1, running(0)))}, "1")
 		g.Apply("", object(pod("u", 2, crashed(0))))
 		synctest.Wait()
