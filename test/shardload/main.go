@@ -54,7 +54,7 @@ func main() {
 	flag.IntVar(&o.churn, "changes", 8000, "how many times one of them changes while it is watched")
 	flag.IntVar(&o.many, "shards", 4, "into how many shards the namespaces are divided")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, &o); err != nil {
 		fmt.Fprintln(os.Stderr, "shardload:", err)
@@ -161,7 +161,7 @@ func (l *load) fill(ctx context.Context) error {
 		for n := range 40 {
 			pod.Spec.Containers[0].Env = append(pod.Spec.Containers[0].Env, corev1.EnvVar{Name: fmt.Sprintf("SETTING_%02d", n), Value: fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64())})
 		}
-		if _, err := l.kube.CoreV1().Pods(l.space(i)).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+		if _, err := l.kube.CoreV1().Pods(l.space(i)).Create(ctx, pod, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create a pod: %w", err)
 		}
 		return l.change(ctx, i)
