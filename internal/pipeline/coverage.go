@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 )
 
 const (
@@ -183,7 +184,16 @@ func (w *Witness) events(scope string, err error) {
 		w.fails(record.Gap{Kind: record.GapEvents, Scope: scope, Why: err.Error()})
 		return
 	}
-	w.works(lapseKey{kind: record.GapEvents, scope: scope})
+	_, _, slots := shard.ParseScope(scope)
+	for key := range w.lapses {
+		if key.kind != record.GapEvents {
+			continue
+		}
+		// What is adopted of slots is of those of this shard, however many there were.
+		if _, _, others := shard.ParseScope(key.scope); key.scope == scope || slots && others {
+			w.works(key)
+		}
+	}
 }
 
 // due returns the gaps to store now: those that began, those that are over, and those that went

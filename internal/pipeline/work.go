@@ -365,7 +365,11 @@ func (r *Runtime) EventTrouble(scope string, err error) {
 	if err != nil {
 		said = err.Error()
 	}
-	r.opts.Witness.events(scope, err)
+	if scope == "" {
+		r.opts.Witness.events(r.opts.Shard.Scope(), err)
+	} else {
+		r.opts.Witness.events(scope, err)
+	}
 	r.mu.Lock()
 	news := r.eventTroubles[scope] != said
 	r.eventTroubles[scope] = said
