@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 
@@ -72,6 +73,7 @@ const pruneEvery = time.Hour
 // Serve watches, records, and answers on Listen until ctx ends; then what was seen is
 // stored and told before it returns nil.
 func Serve(ctx context.Context, o ServeOptions) error {
+	boundMemory(o.Logger, os.Getenv, cgroupLimit)
 	if !o.Shard.Whole() {
 		o.Logger = o.Logger.With("shard", o.Shard.String())
 	}

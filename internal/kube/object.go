@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/whyrestart/whyrestart/internal/detect"
+	"github.com/whyrestart/whyrestart/internal/extract"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/slim"
 )
@@ -111,10 +112,14 @@ func wantsFull(v *detect.Pod) bool {
 func (p *pod) object() pipeline.Object {
 	o := pipeline.Object{View: p.slim.View}
 	if p.raw != nil {
-		o.Full = p.full
+		o.Full, o.Size = p.full, len(p.raw)
 	}
 	return o
 }
+
+// maxAnnotation bounds the annotations of a pod that is kept: what is asked of them are short
+// marks, and they may have 256 KiB in all.
+const maxAnnotation = 1 << 10
 
 func (p *pod) full() (*corev1.Pod, error) {
 	full := new(corev1.Pod)
@@ -133,6 +138,13 @@ func (p *pod) full() (*corev1.Pod, error) {
 		return nil, fmt.Errorf("decode pod %s/%s: %w", p.slim.View.Namespace, p.slim.View.Name, err)
 	}
 	full.TypeMeta = metav1.TypeMeta{} // which only JSON carries
+	// Many pods wait for evidence at once: what nothing looks at does not wait with them.
+	extract.KeepWrites(full)
+	for k, v := range full.Annotations {
+		if len(v) > maxAnnotation {
+			delete(full.Annotations, k)
+		}
+	}
 	return full, nil
 }
 

@@ -294,7 +294,7 @@ func (o *Offline) stalls() {
 	due := o.ward.due(now)
 	for i := range due {
 		ep := &due[i]
-		pod, err := o.collector.podOf(o.Context, ep, o.ward.pods[ep.PodUID])
+		pod, err := o.collector.podOf(o.Context, ep, o.ward.pods[ep.PodUID].full)
 		f := o.engine.stall(ep, pod, time.Time{})
 		if err != nil {
 			miss(&f.Evidence, whatPod, err.Error())

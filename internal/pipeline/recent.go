@@ -16,6 +16,8 @@ const (
 	// recentsKept bounds the stops for which late evidence is taken, recentFor how long.
 	recentsKept = 1000
 	recentFor   = 2 * time.Minute
+	// recentBytes bounds roughly their memory.
+	recentBytes = 24 << 20
 )
 
 // A stop that is not settled is looked at once more at these ages: by then what happened
@@ -44,6 +46,7 @@ func nextLook(looks int) (time.Duration, bool) {
 type recents struct {
 	byID  map[string]*recent
 	order []*recent // the oldest first
+	bytes int
 	// forever keeps them whatever their age: a recording has no clock.
 	forever bool
 }
@@ -57,12 +60,14 @@ type recent struct {
 	// collecting tells that evidence is still collected for it, missed that something came to
 	// light meanwhile that the collector may not have seen.
 	collecting, missed bool
+	bytes              int
 }
 
 func (rs *recents) put(f Finding, now time.Time) *recent {
 	f.Pod = named(f.Pod)
 	if r, ok := rs.byID[f.Record.ID]; ok {
 		r.Finding = f
+		rs.weigh(r)
 		return r
 	}
 	if rs.byID == nil {
@@ -71,10 +76,18 @@ func (rs *recents) put(f Finding, now time.Time) *recent {
 	r := &recent{Finding: f, since: now}
 	rs.byID[f.Record.ID] = r
 	rs.order = append(rs.order, r)
-	if len(rs.order) > recentsKept {
+	rs.weigh(r)
+	for len(rs.order) > recentsKept || rs.bytes > recentBytes && len(rs.order) > 1 {
 		rs.drop()
 	}
 	return r
+}
+
+// weigh counts what a finding takes now.
+func (rs *recents) weigh(r *recent) {
+	n := weighRecord(&r.Record) + weighEvidence(&r.Evidence)
+	rs.bytes += n - r.bytes
+	r.bytes = n
 }
 
 // named returns a pod with no more than what tells whose it is: a whole one is too much to keep.
@@ -93,6 +106,7 @@ func named(pod *corev1.Pod) *corev1.Pod {
 }
 
 func (rs *recents) drop() {
+	rs.bytes -= rs.order[0].bytes
 	delete(rs.byID, rs.order[0].Record.ID)
 	rs.order[0] = nil
 	rs.order = rs.order[1:]

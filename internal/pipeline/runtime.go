@@ -99,11 +99,11 @@ type Runtime struct {
 	mu      sync.Mutex
 	room    sync.Cond // pending has room again
 	scopes  map[string]*scopeState
-	pending store.Batch
+	pending pendingQueue
 	// compactAt is how many pending records are too many to hold several of one ID.
-	compactAt int
-	open      map[string]*opened // by ID: what is collected for, until that is stored
-	recents   recents
+	compactAt, compactBytes int
+	open                    map[string]*opened // by ID: what is collected for, until that is stored
+	recents                 recents
 	// unfinished are what an earlier run left, until their scope is listed.
 	unfinished []Finding
 	ward       *ward
@@ -113,6 +113,9 @@ type Runtime struct {
 	closed        bool
 	// unstored is why the last attempt to store failed, nil if it did not.
 	unstored error
+
+	// queued is the weight of the pods in stops.
+	queued int
 
 	wake   chan struct{}
 	stops  chan Finding        // to collect for
@@ -167,8 +170,8 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	r.ward = newWard(r.engine, detect.NewStalls(o.Cluster))
 	r.ward.count = o.Meter.Stalling
 	r.room.L = &r.mu
-	r.compactAt = 2 * o.MaxPending
-	r.pending = r.emptyBatch()
+	r.compactAt, r.compactBytes = 2*o.MaxPending, compactFrom
+	r.pending.Batch = r.emptyBatch()
 	if err := o.Ledger.Marks(ctx, o.Cluster, func(m record.Mark) bool {
 		if o.Shard.Contains(m.Namespace) {
 			r.engine.detector.Seed(m)
@@ -417,7 +420,7 @@ func (r *Runtime) add(uid string, found []Finding) {
 			r.engine.explain(f)
 			r.keep(f)
 		}
-		r.pending.Records = append(r.pending.Records, f.Record)
+		r.pending.put(f.Record)
 		if again {
 			r.renewed(f)
 		} else if !open {
@@ -425,13 +428,15 @@ func (r *Runtime) add(uid string, found []Finding) {
 		}
 	}
 	if uid != "" {
-		r.pending.Marks = append(r.pending.Marks, r.engine.detector.Marks(uid)...)
+		r.pending.mark(len(found), r.engine.detector.Marks(uid))
 	}
 	r.opts.Meter.Pending(len(r.pending.Records))
 	signal(r.wake)
 }
 
-func (r *Runtime) full() bool { return len(r.pending.Records) >= r.opts.MaxPending }
+func (r *Runtime) full() bool {
+	return len(r.pending.Records) >= r.opts.MaxPending || r.pending.bytes >= pendingBytes
+}
 
 func signal(c chan struct{}) {
 	select {
@@ -480,18 +485,34 @@ func (r *Runtime) Run(ctx context.Context) error {
 	}
 }
 
-// flush stores what is pending, and tries again for as long as ctx lasts: a store
-// that cannot be written is reported, and what was found waits.
+// flush stores what is pending, a part after another, and tries again for as long as ctx
+// lasts: a store that cannot be written is reported, and what was found waits.
 func (r *Runtime) flush(ctx context.Context) error {
+	for {
+		all, err := r.flushSome(ctx)
+		if all || err != nil {
+			return err
+		}
+	}
+}
+
+// flushSome stores a part of what is pending, and tells whether it was all.
+func (r *Runtime) flushSome(ctx context.Context) (all bool, err error) {
 	r.mu.Lock()
 	r.pending.Gaps = append(r.pending.Gaps, r.opts.Witness.due(r.closed)...)
-	b := r.pending
-	r.pending = r.emptyBatch()
-	done := r.done
-	r.done = nil
+	b, all := r.pending.take(r.emptyBatch())
+	var done, later []string
+	for waits := r.pending.has(); len(r.done) > 0; r.done = r.done[1:] {
+		if id := r.done[0]; waits[id] {
+			later = append(later, id)
+		} else {
+			done = append(done, id)
+		}
+	}
+	r.done = later
 	r.mu.Unlock()
 	if len(done)+len(b.Records)+len(b.Marks)+len(b.Forget)+len(b.Gaps)+len(b.Scopes)+len(b.Observed) == 0 {
-		return nil
+		return all, nil
 	}
 	b.Records = newest(b.Records)
 	wait := 100 * time.Millisecond
@@ -507,14 +528,14 @@ func (r *Runtime) flush(ctx context.Context) error {
 			break
 		}
 		if !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
-			return fmt.Errorf("store %d records: %w", len(b.Records), err)
+			return all, fmt.Errorf("store %d records: %w", len(b.Records), err)
 		}
 		r.opts.Witness.unstored(err, len(b.Records))
 		r.opts.Logger.Debug("cannot store; will try again", "records", len(b.Records), "err", err)
 		select {
 		case <-ctx.Done():
 			r.putBack(b, done)
-			return fmt.Errorf("store %d records: %w", len(b.Records), err)
+			return all, fmt.Errorf("store %d records: %w", len(b.Records), err)
 		case <-time.After(wait):
 			wait = min(2*wait, 10*time.Second)
 		}
@@ -533,7 +554,7 @@ func (r *Runtime) flush(ctx context.Context) error {
 	if len(b.Records)+len(done) > 0 {
 		signal(r.told)
 	}
-	return nil
+	return all, nil
 }
 
 // Settled tells that nothing more is being collected for a record.
@@ -551,23 +572,8 @@ func (r *Runtime) Told() <-chan struct{} { return r.told }
 func (r *Runtime) putBack(b store.Batch, done []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := &r.pending
 	r.done = append(done, r.done...)
-	p.Records = append(b.Records, p.Records...)
-	p.Marks = append(b.Marks, p.Marks...)
-	p.Forget = append(b.Forget, p.Forget...)
-	p.Gaps = append(b.Gaps, p.Gaps...)
-	p.Observed = append(b.Observed, p.Observed...)
-	for id, e := range b.Evidence {
-		if _, ok := p.Evidence[id]; !ok {
-			p.Evidence[id] = e
-		}
-	}
-	for k, v := range b.Scopes {
-		if _, ok := p.Scopes[k]; !ok {
-			p.Scopes[k] = v
-		}
-	}
+	r.pending.back(b)
 }
 
 // newest keeps of records with the same ID the newest, in the place of the first.

@@ -21,6 +21,8 @@ type Object struct {
 	// that it was not kept, which a source may do only where no container of the view has a
 	// terminated state, the pod is not being deleted, and it has no symptom of a stall.
 	Full func() (*corev1.Pod, error)
+	// Size is how many bytes of memory Full holds, 0 where it holds none of its own.
+	Size int
 }
 
 // Sink takes what a source of pods sees. A source calls it for one scope from one

@@ -21,6 +21,8 @@ const (
 	// podsKept bounds the pods that are kept whole for a coming diagnosis; beyond that they
 	// are read when it is due.
 	podsKept = 4000
+	// podBytesKept bounds the memory that these take.
+	podBytesKept = 24 << 20
 	// stallsKept bounds the stalls that last whose record is at hand; beyond that it is read
 	// from the history at the end.
 	stallsKept = 10_000
@@ -32,10 +34,17 @@ type ward struct {
 	engine  *Engine
 	tracker *detect.Stalls
 	absent  absent
-	pods    map[string]func() (*corev1.Pod, error) // by UID
+	pods    map[string]keptPod // by UID
+	bytes   int                // of pods
 	open    map[record.StallKey]record.Record
 	// count is told when a stall of a cause begins (1) or ends (-1); nil for nobody.
 	count func(cause string, by int)
+}
+
+// keptPod is a pod that is kept whole, and how many bytes that takes.
+type keptPod struct {
+	full  func() (*corev1.Pod, error)
+	bytes int
 }
 
 func newWard(e *Engine, tracker *detect.Stalls) *ward {
@@ -43,7 +52,7 @@ func newWard(e *Engine, tracker *detect.Stalls) *ward {
 		engine:  e,
 		tracker: tracker,
 		absent:  absent{cluster: e.cluster},
-		pods:    make(map[string]func() (*corev1.Pod, error)),
+		pods:    make(map[string]keptPod),
 		open:    make(map[record.StallKey]record.Record),
 		count:   func(string, int) {},
 	}
@@ -53,18 +62,23 @@ func newWard(e *Engine, tracker *detect.Stalls) *ward {
 func (w *ward) observe(o *Object, now time.Time) []detect.Episode {
 	ended := w.tracker.Observe(&o.View, now)
 	uid := o.View.UID
-	switch {
-	case !w.tracker.Wanted(uid) || o.Full == nil:
-		delete(w.pods, uid)
-	case len(w.pods) < podsKept || w.pods[uid] != nil:
-		w.pods[uid] = o.Full
+	_, had := w.pods[uid]
+	w.drop(uid)
+	if w.tracker.Wanted(uid) && o.Full != nil && (had || len(w.pods) < podsKept) && w.bytes+o.Size <= podBytesKept {
+		w.pods[uid] = keptPod{o.Full, o.Size}
+		w.bytes += o.Size
 	}
 	return ended
 }
 
 func (w *ward) gone(uid string, now time.Time) []detect.Episode {
-	delete(w.pods, uid)
+	w.drop(uid)
 	return w.tracker.Gone(uid, now)
+}
+
+func (w *ward) drop(uid string) {
+	w.bytes -= w.pods[uid].bytes
+	delete(w.pods, uid)
 }
 
 // due returns the episodes to diagnose now.

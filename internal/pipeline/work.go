@@ -19,6 +19,8 @@ const (
 	collectTimeout = 20 * time.Second
 	// queued bounds the findings of each kind that wait to be collected for.
 	queued = 1000
+	// queuedBytes bounds roughly the memory of the pods of the stops among them.
+	queuedBytes = 32 << 20
 	// tick is how often stalls are looked for, and findings looked at again.
 	tick = time.Second
 	// bootsEvery is how often the nodes are read to know of their boots.
@@ -32,6 +34,9 @@ func (r *Runtime) collectForStops(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case f := <-r.stops:
+			r.mu.Lock()
+			r.queued -= weighPod(f.Pod)
+			r.mu.Unlock()
 			r.within(ctx, func(ctx context.Context) { r.complete(ctx, f) })
 		}
 	}
@@ -61,9 +66,14 @@ func (r *Runtime) within(ctx context.Context, do func(context.Context)) {
 // collect hands a finding to the collectors; false where they are too far behind. The caller
 // holds mu.
 func (r *Runtime) collect(f Finding) bool {
+	if r.queued += weighPod(f.Pod); r.queued > queuedBytes {
+		r.queued -= weighPod(f.Pod)
+		return false
+	}
 	select {
 	case r.stops <- f:
 	default:
+		r.queued -= weighPod(f.Pod)
 		return false
 	}
 	o, ok := r.open[f.Record.ID]
@@ -185,17 +195,17 @@ func relabelled(a, b *record.Stop) bool {
 // they pile up because the store cannot be written. The caller holds mu.
 func (r *Runtime) push(rec record.Record) {
 	p := &r.pending
-	p.Records = append(p.Records, rec)
-	if len(p.Records) >= r.compactAt {
-		p.Records = newest(p.Records)
-		r.compactAt = max(r.opts.MaxPending, 2*len(p.Records))
+	p.put(rec)
+	if len(p.Records) >= r.compactAt || p.bytes >= r.compactBytes {
+		p.compact()
+		r.compactAt, r.compactBytes = max(r.opts.MaxPending, 2*len(p.Records)), max(compactFrom, 2*p.bytes)
 	}
 	signal(r.wake)
 }
 
 // keep stores the evidence of a finding with the next batch. Its log is that of the record.
 func (r *Runtime) keep(f *Finding) {
-	r.pending.Evidence[f.Record.ID] = WithoutLog(f.Evidence)
+	r.pending.explain(f.Record.ID, WithoutLog(f.Evidence))
 }
 
 // WithoutLog returns evidence as it is stored, beside a record that has the log's lines.
@@ -411,7 +421,7 @@ func (r *Runtime) stall(ctx context.Context, ep *detect.Episode) {
 		return
 	}
 	r.mu.Lock()
-	full := r.ward.pods[ep.PodUID]
+	full := r.ward.pods[ep.PodUID].full
 	ref := r.ward.absent.ref(ep)
 	r.mu.Unlock()
 	pod, err := r.collector.podOf(ctx, ep, full)
