@@ -66,6 +66,65 @@ func StoredSight(ctx context.Context, r store.Reader, q SightQuery) (record.Sigh
 	return s.Sight, nil
 }
 
+// StoredGaps returns the gaps of a history since a time (zero: since ever), with those that nobody has
+// written because nothing is watched any more. An empty cluster stands for all.
+func StoredGaps(ctx context.Context, r store.Reader, cluster string, namespaces []string, since time.Time) ([]record.Gap, error) {
+	clusters := []string{cluster}
+	if cluster == "" {
+		var err error
+		if clusters, err = r.Clusters(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var out []record.Gap
+	for _, c := range clusters {
+		s := sightMaker{q: SightQuery{Namespaces: namespaces, Since: since, Now: time.Now()}}
+		gaps, err := s.readGaps(ctx, r, c)
+		if err != nil {
+			return nil, err
+		}
+		if len(clusters) > 1 {
+			for i := range gaps {
+				gaps[i].Cluster = c
+			}
+		}
+		if len(s.Scopes) > 0 { // else nobody ever said what is watched
+			out = append(out, gaps...)
+		} else {
+			out = append(out, slices.DeleteFunc(gaps, func(g record.Gap) bool { return g.From.IsZero() && g.To.IsZero() })...)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b record.Gap) int { return a.From.Compare(b.From) })
+	return out, nil
+}
+
+// InLife keeps the gaps in the watch in which one of the containers that were found may have stopped:
+// from when its pod was created until it ended for good, as far as that is known.
+func InLife(gaps []record.Gap, found []pipeline.Finding) []record.Gap {
+	return slices.DeleteFunc(slices.Clone(gaps), func(g record.Gap) bool {
+		if g.Kind != record.GapWatch && g.Kind != "" {
+			return true
+		}
+		return !slices.ContainsFunc(found, func(f pipeline.Finding) bool {
+			from, to := lifeOf(&f.Record)
+			return shard.InScope(g.Scope, f.Record.Namespace) && g.Overlaps(from, to)
+		})
+	})
+}
+
+// lifeOf is from when to when a container of a pod may have stopped, as far as a record of it tells; the
+// zero end is open.
+func lifeOf(r *record.Record) (from, to time.Time) {
+	from = r.PodCreatedAt
+	if r.Stop != nil {
+		from = cmp.Or(from, r.MissedAfter, r.StartedAt)
+		if r.WillRestart == nil || !*r.WillRestart {
+			to = r.When()
+		}
+	}
+	return cmp.Or(from, r.When()), to
+}
+
 // LookSight says what a single look at a cluster, or at a recorded state of one, can know.
 func LookSight(found []pipeline.Finding, c record.Coverage, now time.Time) record.Sight {
 	s := sightMaker{q: SightQuery{Now: now}, Sight: record.Sight{
@@ -103,16 +162,10 @@ type missedKey struct {
 }
 
 func (s *sightMaker) add(ctx context.Context, r store.Reader, cluster string) error {
-	scopes, err := r.Scopes(ctx, cluster)
+	gaps, err := s.readGaps(ctx, r, cluster)
 	if err != nil {
 		return err
 	}
-	gaps, err := r.Gaps(ctx, cluster, s.q.Since, time.Time{})
-	if err != nil {
-		return err
-	}
-	gaps = slices.DeleteFunc(gaps, func(g record.Gap) bool { return !s.concerns(&g) })
-	gaps = append(gaps, s.watched(scopes)...)
 	if err := s.readMissed(ctx, r, cluster, gaps); err != nil {
 		return err
 	}
@@ -133,6 +186,20 @@ func (s *sightMaker) add(ctx context.Context, r store.Reader, cluster string) er
 		}
 	}
 	return nil
+}
+
+// readGaps returns the gaps of a cluster that are asked for, and adds what is watched.
+func (s *sightMaker) readGaps(ctx context.Context, r store.Reader, cluster string) ([]record.Gap, error) {
+	scopes, err := r.Scopes(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	gaps, err := r.Gaps(ctx, cluster, s.q.Since, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	gaps = slices.DeleteFunc(gaps, func(g record.Gap) bool { return !s.concerns(&g) })
+	return append(gaps, s.watched(scopes)...), nil
 }
 
 // concerns tells whether a gap is about the namespaces that are asked for, as far as it is about any.

@@ -15,7 +15,7 @@ import (
 // StoreCoverage sums up what a history says of the records that were found in it, and
 // when it saw nothing since a time (zero: since ever).
 func StoreCoverage(ctx context.Context, r store.Reader, cluster string, found []record.Record, since time.Time) (record.Coverage, error) {
-	gaps, err := r.Gaps(ctx, cluster, since, time.Time{})
+	gaps, err := StoredGaps(ctx, r, cluster, nil, since)
 	if err != nil {
 		return record.Coverage{}, err
 	}

@@ -47,7 +47,7 @@ func StoredIssues(ctx context.Context, r store.Reader, q store.IssueQuery, now t
 	}
 	out.Incidents = concern(incidents, &q)
 	out.setStates()
-	gaps, err := r.Gaps(ctx, q.Cluster, q.Since, time.Time{})
+	gaps, err := StoredGaps(ctx, r, q.Cluster, q.Namespaces, q.Since)
 	if err != nil {
 		return out, err
 	}

@@ -136,7 +136,14 @@ func withContext(ctx context.Context, r store.Reader, found []pipeline.Finding) 
 		return seen, err
 	}
 	var err error
-	seen.Coverage, err = StoreCoverage(ctx, r, found[0].Record.Cluster, Records(found), found[0].Record.When())
+	since := found[0].Record.When()
+	for i := range found {
+		if t, _ := lifeOf(&found[i].Record); t.Before(since) {
+			since = t
+		}
+	}
+	seen.Coverage, err = StoreCoverage(ctx, r, found[0].Record.Cluster, Records(found), since)
+	seen.Coverage.Gaps = InLife(seen.Coverage.Gaps, found)
 	return seen, err
 }
 

@@ -111,6 +111,7 @@ func runExplain(ctx context.Context, e *environment, o *explainOptions, what str
 		return err
 	}
 	sayMissing(e.Err, seen.Coverage.Missing)
+	sayLife(e.Err, seen.Coverage.Gaps)
 	return nil
 }
 
@@ -295,6 +296,9 @@ func (o *explainOptions) remember(ctx context.Context, seen *app.Seen) {
 		return
 	}
 	seen.History = app.Remembered(ctx, db, seen.Findings)
+	if gaps, err := app.StoredGaps(ctx, db, o.source.cluster, nil, time.Time{}); err == nil {
+		seen.Coverage.Gaps = app.InLife(gaps, seen.Findings)
+	}
 	if o.timeline {
 		seen.Alike = app.Alike(ctx, db, seen.Findings)
 	}

@@ -164,6 +164,7 @@ func (o *explainOptions) printIssue(e *environment, seen app.SeenIssue) error {
 		return err
 	}
 	sayMissing(e.Err, seen.Newest.Coverage.Missing)
+	sayLife(e.Err, seen.Newest.Coverage.Gaps)
 	return nil
 }
 

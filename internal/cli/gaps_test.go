@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 	"time"
 
@@ -26,17 +25,40 @@ func TestSayGaps(t *testing.T) {
 	}
 	var b bytes.Buffer
 	sayGaps(&b, gaps, at(24*time.Hour))
-	want := "whyrestart: not watched since 2026-03-01 09:00:00 in shop: forbidden\\x1b\n" +
-		"whyrestart: not watched from 2026-02-28 06:00:00 to 16:00:00 (10h): whyrestart was not running\n"
+	want := "whyrestart: not watched since 2026-03-01 09:00:00 in namespace shop: forbidden\\x1b; and once more (see whyrestart coverage)\n"
 	if b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
 	}
 	b.Reset()
-	for range 9 {
-		gaps = append(gaps, gaps[4])
+	sayGaps(&b, append(gaps[:3], record.Gap{Kind: record.GapPermission, From: at(time.Hour), Scope: "nodes"}), at(24*time.Hour))
+	want = "whyrestart: not watched from 2026-02-28 06:00:00 to 16:00:00 (10h): whyrestart was not running; 1 permission is missing (see whyrestart coverage)\n"
+	if b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
 	}
-	sayGaps(&b, gaps, at(24*time.Hour))
-	if n := strings.Count(b.String(), "\n"); n != toldGaps+1 || !strings.HasSuffix(b.String(), "whyrestart: not watched 8 times more\n") {
-		t.Errorf("%d lines:\n%s", n, b.String())
+	b.Reset()
+	sayGaps(&b, []record.Gap{
+		{Kind: record.GapStore, From: at(time.Hour), To: at(0), Why: "disk full"},
+		{Kind: record.GapPermission, From: at(time.Hour), To: at(time.Minute), Scope: "nodes"},
+	}, at(24*time.Hour))
+	if b.Len() > 0 {
+		t.Errorf("%q is said of what hides no stop", b.String())
+	}
+}
+
+// TestSayLife holds that a person hears that what is explained may have stopped unseen.
+func TestSayLife(t *testing.T) {
+	local := time.Local
+	time.Local = time.UTC
+	t.Cleanup(func() { time.Local = local })
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var b bytes.Buffer
+	sayLife(&b, nil)
+	sayLife(&b, []record.Gap{
+		{From: at.Add(-time.Hour), To: at.Add(-30 * time.Minute), Why: "x"},
+		{From: at, To: at.Add(21 * time.Second), Why: "whyrestart was not running\x1b"},
+	})
+	want := "whyrestart: this was not watched from 2026-03-01 12:00:00 to 12:00:21 (21s), and once before: whyrestart was not running\\x1b. It may have stopped then, which is only counted (see whyrestart coverage)\n"
+	if b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
 	}
 }

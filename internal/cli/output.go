@@ -166,35 +166,65 @@ func sayMissing(w io.Writer, missing []record.Missing) {
 	}
 }
 
-const (
-	// toldGaps is how many gaps are told one by one.
-	toldGaps = 3
-	// leastGap is what a person is told of. What ends and begins again at once, such as a watch, is
-	// a gap too, and in the formats for programs.
-	leastGap = time.Minute
-)
+// leastGap is what a person is told of beside a list. What ends and begins again at once, such as a
+// watch, is a gap too, and coverage has it.
+const leastGap = time.Minute
 
-// sayGaps tells a person when the watch saw nothing, since a time: what stopped then is counted
-// at best.
+// sayGaps tells a person in a line when the watch saw nothing, since a time, and what is refused:
+// what stopped then is counted at best.
 func sayGaps(w io.Writer, gaps []record.Gap, since time.Time) {
-	gaps = slices.DeleteFunc(slices.Clone(gaps), func(g record.Gap) bool {
-		return g.From.IsZero() || !g.To.IsZero() && (g.To.Before(since) || g.To.Sub(g.From) < leastGap)
-	})
+	watch, denied := 0, 0
+	var last *record.Gap
 	for i := range gaps {
-		if i == toldGaps {
-			fmt.Fprintf(w, "whyrestart: not watched %d times more\n", len(gaps)-i)
-			break
+		g := &gaps[i]
+		switch {
+		case g.Kind == record.GapPermission && g.To.IsZero():
+			denied++
+		case g.Kind != record.GapWatch && g.Kind != "":
+		case g.From.IsZero() || !g.To.IsZero() && (g.To.Before(since) || g.To.Sub(g.From) < leastGap):
+		default:
+			if watch++; last == nil || g.To.IsZero() || !last.To.IsZero() && g.To.After(last.To) {
+				last = g
+			}
 		}
-		g := &gaps[len(gaps)-1-i] // the newest first
-		when := "since " + g.From.Local().Format(time.DateTime)
-		if !g.To.IsZero() {
-			when = fmt.Sprintf("from %s to %s (%s)", g.From.Local().Format(time.DateTime), g.To.Local().Format(time.TimeOnly), printer.Duration(g.To.Sub(g.From)))
-		}
-		if g.Scope != "" {
-			when += " in " + g.Scope
-		}
-		fmt.Fprintf(w, "whyrestart: not watched %s: %s\n", printer.Escape(when), printer.Escape(g.Why))
 	}
+	var parts []string
+	if watch > 0 {
+		text := "not watched " + printer.When(*last) + ": " + last.Why
+		if watch > 1 {
+			text += "; and " + times(watch-1) + " more"
+		}
+		parts = append(parts, text)
+	}
+	if denied == 1 {
+		parts = append(parts, "1 permission is missing")
+	} else if denied > 1 {
+		parts = append(parts, fmt.Sprintf("%d permissions are missing", denied))
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(w, "whyrestart: %s (see whyrestart coverage)\n", printer.Escape(strings.Join(parts, "; ")))
+	}
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// sayLife tells a person in a line that what is explained was not watched all the time.
+func sayLife(w io.Writer, gaps []record.Gap) {
+	if len(gaps) == 0 {
+		return
+	}
+	g := &gaps[len(gaps)-1]
+	more := ""
+	if n := len(gaps) - 1; n > 0 {
+		more = ", and " + times(n) + " before"
+	}
+	text := fmt.Sprintf("this was not watched %s%s: %s. It may have stopped then, which is only counted", printer.When(*g), more, g.Why)
+	fmt.Fprintf(w, "whyrestart: %s (see whyrestart coverage)\n", printer.Escape(text))
 }
 
 // groups prints a document as findings does, but its table has a line for what several

@@ -118,6 +118,7 @@ func NewReviewer(config *rest.Config, userAgent string) (*Reviewer, error) {
 	c := clientConfig(config, userAgent)
 	c.APIPath, c.GroupVersion = "/apis", &group
 	c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	c.ContentType, c.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	c.Timeout = reviewTimeout
 	client, host, err := clientFor(c)
 	if err != nil {

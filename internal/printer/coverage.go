@@ -48,6 +48,30 @@ func Sight(w io.Writer, s record.Sight, o SightOptions) error {
 	return err
 }
 
+// When says when a gap was, in a few words; they are to be escaped.
+func When(g record.Gap) string {
+	when := "since " + g.From.Local().Format(time.DateTime)
+	switch {
+	case g.From.IsZero() && !g.To.IsZero():
+		when = "before " + g.To.Local().Format(time.DateTime)
+	case !g.To.IsZero():
+		to := g.To.Local().Format(time.TimeOnly)
+		if f, t := g.From.Local(), g.To.Local(); f.YearDay() != t.YearDay() || f.Year() != t.Year() {
+			to = t.Format(time.DateTime)
+		}
+		when = fmt.Sprintf("from %s to %s (%s)", g.From.Local().Format(time.DateTime), to, Duration(g.To.Sub(g.From)))
+	case g.From.IsZero():
+		when = "at all"
+	}
+	switch {
+	case strings.Contains(g.Scope, " "):
+		when += " in " + g.Scope
+	case g.Scope != "":
+		when += " in namespace " + g.Scope
+	}
+	return when
+}
+
 type sightPage struct {
 	*page
 	s *record.Sight
