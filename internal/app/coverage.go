@@ -40,6 +40,9 @@ func StoredSight(ctx context.Context, r store.Reader, q SightQuery) (record.Sigh
 	if err != nil {
 		return s.Sight, err
 	}
+	if len(clusters) == 0 {
+		clusters = []string{""} // of which nothing was ever watched
+	}
 	several := len(clusters) > 1
 	if q.Cluster != nil {
 		clusters, several = []string{*q.Cluster}, false
@@ -428,9 +431,17 @@ func (s *sightMaker) finish() {
 // sum says in a sentence what was seen.
 func (s *sightMaker) sum() {
 	var watch []record.Gap
+	since := s.q.Since
 	for i := range s.Gaps {
-		if k := s.Gaps[i].Kind; k == record.GapWatch || k == "" {
-			watch = append(watch, s.Gaps[i])
+		g := &s.Gaps[i]
+		switch {
+		case g.Kind != record.GapWatch && g.Kind != "":
+		case g.From.IsZero() && !g.To.IsZero(): // before that nothing was watched
+			if g.To.After(since) {
+				since = g.To
+			}
+		default:
+			watch = append(watch, *g)
 		}
 	}
 	unseen := union(watch, s.q.Since, s.q.Now)
@@ -445,13 +456,16 @@ func (s *sightMaker) sum() {
 	s.Whole = len(s.Gaps) == 0 && s.Missed == 0 && waiting == 0 && len(s.Missing) == 0
 
 	in := "since the watch began"
-	if !s.q.Since.IsZero() {
+	switch {
+	case since.After(s.q.Since):
+		in += " " + span(s.q.Now.Sub(since)) + " ago"
+	case !s.q.Since.IsZero():
 		in = "in the last " + span(s.q.Now.Sub(s.q.Since))
 	}
 	text := "Everything that is watched was seen " + in
 	switch {
 	case len(watch) == 0:
-	case !s.q.Since.IsZero() && unseen >= s.q.Now.Sub(s.q.Since):
+	case !since.IsZero() && unseen >= s.q.Now.Sub(since):
 		text = "Nothing was seen " + in
 		if len(s.Scopes) > 1 || len(s.q.Namespaces) > 1 {
 			text = "Not everything that is watched was seen " + in
