@@ -156,6 +156,9 @@ func (a *appender) begin(rows []sqlstore.Encoded) error {
 	if err := a.flush(); err != nil {
 		return err
 	}
+	if err := holds(a.clusters); err != nil {
+		return err
+	}
 	if newest > b.Term {
 		return fmt.Errorf("%w (term %d; this process has term %d)", store.ErrFenced, newest, b.Term)
 	}

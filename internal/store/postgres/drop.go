@@ -74,10 +74,8 @@ func (p *pruner) detach(ctx context.Context, w int32, before int64) error {
 			tx.queue(fmt.Sprintf(`UPDATE whyrestart.%s d SET week = 0 WHERE d.week = $1
 				AND d.record IN (SELECT seq FROM whyrestart.records WHERE week = $1 AND %s)`, table, stay), w, before)
 		}
-		for _, table := range []string{"keys k", "changes c"} {
-			column := map[string]string{"keys k": "k.seq", "changes c": "c.record"}[table]
-			tx.queue(fmt.Sprintf(`UPDATE whyrestart.%s SET week = 0 WHERE %s IN (SELECT seq FROM whyrestart.records WHERE week = $1 AND %s)`, table, column, stay), w, before)
-		}
+		tx.queue("UPDATE whyrestart.keys SET week = 0 WHERE id IN (SELECT id FROM whyrestart.records WHERE week = $1 AND "+stay+")", w, before)
+		tx.queue("UPDATE whyrestart.changes SET week = 0 WHERE record IN (SELECT seq FROM whyrestart.records WHERE week = $1 AND "+stay+")", w, before)
 		tx.queue("UPDATE whyrestart.records SET week = 0 WHERE week = $1 AND "+stay, w, before)
 		tx.queue("DELETE FROM whyrestart.changes WHERE week = $1", w)
 		tx.ask("SELECT cluster, kind, count(*), sum(bytes)::bigint FROM whyrestart.records WHERE week = $1 GROUP BY cluster, kind", []any{w}, func(scan func(...any) error) error {
@@ -106,7 +104,7 @@ func (p *pruner) detach(ctx context.Context, w int32, before int64) error {
 		return err
 	}
 	p.removed += removed
-	p.store.forgetWeeks()
+	p.store.forget()
 	return nil
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whyrestart/whyrestart/internal/store"
@@ -50,22 +53,16 @@ func isConnect(err error) bool {
 
 // broken tells that a connection failed, or none was to be had in time.
 func broken(err error) bool {
-	if isConnect(err) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) || errors.Is(err, context.DeadlineExceeded) {
-		return true
-	}
-	// What pgx makes itself of an answer or an argument is of its own types or none; what the network
-	// says has an operation.
-	text := err.Error()
-	for _, s := range []string{"conn closed", "unexpected EOF", "EOF", "connection reset", "broken pipe", "use of closed network connection", "conn busy"} {
-		if strings.Contains(text, s) {
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.DeadlineExceeded, pgx.ErrTxClosed, pgx.ErrTxCommitRollback, errUnknown} {
+		if errors.Is(err, known) {
 			return true
 		}
 	}
-	_, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err)
-	return ok
+	if _, ok := errors.AsType[net.Error](err); ok || isConnect(err) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) {
+		return true
+	}
+	// The driver has no names for these.
+	return strings.HasSuffix(err.Error(), "conn closed") || strings.HasSuffix(err.Error(), "conn busy")
 }
 
 // failed wraps what a call failed with; nil stays nil.
@@ -128,7 +125,11 @@ func (s *Store) again(ctx context.Context, err error) bool {
 		return true
 	case "23514", "42P01":
 		// A partition was dropped since it was seen.
-		s.forgetWeeks()
+		s.forget()
+		return true
+	}
+	if errors.Is(err, errUnknown) {
+		s.forget()
 		return true
 	}
 	return false

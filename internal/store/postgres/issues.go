@@ -85,8 +85,12 @@ func (s *Store) Amend(ctx context.Context, id string, action issue.Action) (issu
 	}
 	var out issue.Issue
 	err = s.write(ctx, attempt, nil, func(ctx context.Context, tx *transaction) error {
-		tx.lock(map[string]*lockedCluster{was.Cluster: new(lockedCluster)})
+		clusters := map[string]*lockedCluster{was.Cluster: new(lockedCluster)}
+		tx.lock(clusters)
 		if err := tx.flush(); err != nil {
+			return err
+		}
+		if err := holds(clusters); err != nil {
 			return err
 		}
 		g := sqlstore.NewGroup(ctx, tx, s.codec, s.logger)

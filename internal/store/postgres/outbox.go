@@ -133,11 +133,15 @@ func (s *Store) Acknowledge(ctx context.Context, o store.Outbox, seq int64) erro
 func (s *Store) Claim(ctx context.Context, cluster string, sh shard.Shard) (term int64, err error) {
 	before := func(ctx context.Context) error { return s.makeClusters(ctx, []string{cluster}) }
 	err = s.write(ctx, "claim store "+s.location, before, func(_ context.Context, tx *transaction) error {
-		tx.lock(map[string]*lockedCluster{cluster: new(lockedCluster)})
+		clusters := map[string]*lockedCluster{cluster: new(lockedCluster)}
+		tx.lock(clusters)
 		tx.ask("SELECT 1 + coalesce(max(term), 0) FROM whyrestart.terms WHERE cluster = $1", []any{spell(cluster)}, func(scan func(...any) error) error {
 			return scan(&term)
 		})
 		if err := tx.flush(); err != nil {
+			return err
+		}
+		if err := holds(clusters); err != nil {
 			return err
 		}
 		from, to := sh.Slots()
@@ -154,7 +158,7 @@ func (s *Store) Claim(ctx context.Context, cluster string, sh shard.Shard) (term
 // Of the changes of the cluster only those are counted that somebody has not seen.
 const backlogs = `
 	WITH seen AS (SELECT name, slot, seq FROM whyrestart.consumers WHERE cluster = $1),
-		who AS (SELECT name, min(seq) AS first FROM seen GROUP BY name)
+		who AS (SELECT name, CASE WHEN count(*) = 16 THEN min(seq) ELSE 0 END AS first FROM seen GROUP BY name)
 	SELECT who.name, count(c.seq), coalesce(min(c.at), 0) FROM who LEFT JOIN whyrestart.changes c
 		ON c.seq > who.first AND c.cluster = $1
 		AND c.seq > coalesce((SELECT s.seq FROM seen s WHERE s.name = who.name AND s.slot = c.slot), 0)

@@ -125,6 +125,8 @@ func configure(url string) (*pgxpool.Config, error) {
 	// Statements without a name: a pooler may give each transaction another connection.
 	c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, descriptions
+	// To upgrade the schema takes three: one that locks, one that asks, one that changes it.
+	config.MaxConns = max(config.MaxConns, 4)
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectLimit
 	}

@@ -110,7 +110,8 @@ func (p *pruner) byIssue(ctx context.Context, most int) error {
 }
 
 func (p *pruner) bySize(ctx context.Context, maxBytes int64) error {
-	for which := oldestEnded; ; {
+	removed := false
+	for which := oldestEnded; ; removed = true {
 		var bytes, records, oldest int64
 		err := p.store.one(ctx, p.attempt+": measure the content", `
 			SELECT coalesce(sum(bytes), 0)::bigint, coalesce(sum(stops + stalls), 0)::bigint,
@@ -120,8 +121,10 @@ func (p *pruner) bySize(ctx context.Context, maxBytes int64) error {
 			return err
 		}
 		// What is older than every record that is left goes with the records.
-		if err := p.groups(ctx, oldest); err != nil {
-			return err
+		if removed {
+			if err := p.groups(ctx, oldest); err != nil {
+				return err
+			}
 		}
 		if bytes <= maxBytes || records == 0 {
 			return nil

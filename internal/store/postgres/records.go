@@ -91,7 +91,9 @@ func (a *appender) readRecords(have map[string]*heldRecord) error {
 	for _, h := range have {
 		doc, ok := docs[h.seq]
 		if !ok {
-			continue // its partition was dropped, and the key is what is left: it is new
+			// Its partition was dropped, and the key is what is left: it is new.
+			a.queue("DELETE FROM whyrestart.keys WHERE id = $1 AND seq = $2", spell(h.id), h.seq)
+			continue
 		}
 		var err error
 		if h.record, err = a.store.codec.Decode(doc, logs[h.seq]); err != nil {
@@ -283,10 +285,7 @@ func (r *rowsToAdd) queue(t *transaction) {
 	if len(r.seqs) == 0 {
 		return
 	}
-	// A key that is there is that of a row whose partition was dropped.
-	t.queue(`INSERT INTO whyrestart.keys (id, week, seq) SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])
-		ON CONFLICT (id) DO UPDATE SET week = excluded.week, seq = excluded.seq
-			WHERE NOT EXISTS (SELECT FROM whyrestart.records r WHERE r.week = keys.week AND r.seq = keys.seq)`, r.ids, r.weeks, r.seqs)
+	t.queue("INSERT INTO whyrestart.keys (id, week, seq) SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])", r.ids, r.weeks, r.seqs)
 	t.queue(`INSERT INTO whyrestart.records (week, seq, id, at, kind, category, cause, cluster, namespace, pod, pod_uid, container,
 			workload_kind, workload_name, node, open, missed, bytes, issue, incident, doc)
 		SELECT * FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,10 +48,12 @@ func (s *Store) unknown(weeks []int32) []int32 {
 	return slices.DeleteFunc(slices.Clone(weeks), func(w int32) bool { return s.weeks[w] })
 }
 
-func (s *Store) forgetWeeks() {
+// forget forgets what is known to be there.
+func (s *Store) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.weeks)
+	clear(s.clusters)
 }
 
 // partitioned are the tables with partitions.
@@ -133,6 +136,8 @@ func (s *Store) makeClusters(ctx context.Context, names []string) error {
 
 // A lockedCluster is a cluster whose row is locked, with what the transaction adds to it.
 type lockedCluster struct {
+	// locked tells that it has a row.
+	locked bool
 	// seq is the newest change.
 	seq                                         int64
 	stops, stalls, missed, pruned, marks, bytes int64
@@ -150,9 +155,23 @@ func (t *transaction) lock(names map[string]*lockedCluster) {
 			var name string
 			var seq int64
 			err := scan(&name, &seq)
-			names[spelling[name]].seq = seq
+			c := names[spelling[name]]
+			c.seq, c.locked = seq, true
 			return err
 		})
+}
+
+// errUnknown is that a cluster has no row although it had one: the database is another than it was.
+var errUnknown = errors.New("the cluster is not entered")
+
+// holds tells whether all clusters are locked, once what was queued is flushed.
+func holds(clusters map[string]*lockedCluster) error {
+	for _, c := range clusters {
+		if !c.locked {
+			return errUnknown
+		}
+	}
+	return nil
 }
 
 // addUp queues what a transaction adds to its clusters.

@@ -19,7 +19,7 @@ const (
 	// Of the changes of all clusters only those are read that somebody has not seen.
 	backlogs = `
 		WITH seen AS (SELECT name, slot, seq FROM consumers WHERE cluster = :cluster),
-			who AS (SELECT name, min(seq) AS first FROM seen GROUP BY name)
+			who AS (SELECT name, iif(count(*) = 16, min(seq), 0) AS first FROM seen GROUP BY name)
 		SELECT who.name, count(c.seq), coalesce(min(c.at), 0) FROM who LEFT JOIN changes c
 			ON c.seq > who.first AND c.cluster = :cluster
 			AND c.seq > coalesce((SELECT s.seq FROM seen s WHERE s.name = who.name AND s.slot = c.slot), 0)

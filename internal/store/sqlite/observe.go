@@ -1,10 +1,8 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/whyrestart/whyrestart/internal/record"
@@ -16,25 +14,25 @@ const (
 	lastSeen     = `SELECT at, value, seen_at FROM observations WHERE cluster = ? AND object = ? AND field = ? AND at <= ? ORDER BY at DESC LIMIT 1`
 	observe      = `INSERT INTO observations (cluster, object, field, at, value, seen_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`
 	observeAgain = `UPDATE observations SET seen_at = ? WHERE cluster = ? AND object = ? AND field = ? AND at = ?`
-
-	// seenEvery is how often it is noted that something is as it was: retention takes what was
-	// not seen for long.
-	seenEvery = int64(6 * time.Hour)
 )
 
 // observe adds an observation that differs from the last one before it.
 func (a *appender) observe(cluster string, o record.Observation) error {
-	var at, seen int64
-	var value string
 	now := sqlstore.Nanos(o.Time)
-	found, err := a.one(lastSeen, []any{cluster, o.Object, o.Field, now}, &at, &value, &seen)
-	switch {
-	case err != nil:
+	last := new(sqlstore.Seen)
+	found, err := a.one(lastSeen, []any{cluster, o.Object, o.Field, now}, &last.At, &last.Value, &last.Seen)
+	if err != nil {
 		return err
-	case !found || value != o.Value:
+	}
+	if !found {
+		last = nil
+	}
+	switch sqlstore.Observe(last, o.Value, now) {
+	case sqlstore.Differs:
 		_, err = a.exec(observe, cluster, o.Object, o.Field, now, o.Value, now)
-	case now-seen >= seenEvery:
-		_, err = a.exec(observeAgain, now, cluster, o.Object, o.Field, at)
+	case sqlstore.SeenAgain:
+		_, err = a.exec(observeAgain, now, cluster, o.Object, o.Field, last.At)
+	case sqlstore.AsItWas:
 	}
 	return err
 }
@@ -49,7 +47,7 @@ func (s *Store) Observations(ctx context.Context, cluster, object string, since 
 		return nil, readError(attempt, err)
 	}
 	defer rows.Close()
-	var out []record.Observation
+	var out sqlstore.Observed
 	for rows.Next() {
 		o := record.Observation{Object: object}
 		var at int64
@@ -57,14 +55,7 @@ func (s *Store) Observations(ctx context.Context, cluster, object string, since 
 			return nil, readError(attempt, err)
 		}
 		o.Time = sqlstore.FromNanos(at)
-		// What it was at that time is the last one before, of which only the newest stays.
-		if n := len(out); n > 0 && out[n-1].Field == o.Field && !o.Time.After(since) {
-			out = out[:n-1]
-		}
-		out = append(out, o)
+		out.Add(o, since)
 	}
-	slices.SortStableFunc(out, func(a, b record.Observation) int {
-		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Field, b.Field))
-	})
-	return out, readError(attempt, rows.Err())
+	return out.Sorted(), readError(attempt, rows.Err())
 }

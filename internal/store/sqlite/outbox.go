@@ -11,12 +11,12 @@ import (
 )
 
 // The join is crossed so that SQLite begins with the changes: those after the first that one
-// of the slots has not seen.
+// of the slots has not seen, where none of them is unknown.
 const changesStatement = `
 	WITH seen AS (SELECT slot, seq FROM consumers WHERE cluster = :cluster AND name = :consumer AND slot >= :from AND slot < :to)
 	SELECT c.seq, r.doc, l.doc, r.issue, r.incident
 	FROM changes c CROSS JOIN records r ON r.seq = c.record LEFT JOIN logs l ON l.record = c.record
-	WHERE c.seq > coalesce((SELECT min(seq) FROM seen), 0)
+	WHERE c.seq > iif((SELECT count(*) FROM seen) = :to - :from, (SELECT min(seq) FROM seen), 0)
 		AND c.cluster = :cluster AND c.slot >= :from AND c.slot < :to
 		AND c.seq > coalesce((SELECT s.seq FROM seen s WHERE s.slot = c.slot), 0)
 	ORDER BY c.seq LIMIT :limit`

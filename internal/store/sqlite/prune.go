@@ -23,7 +23,7 @@ func (s *Store) Prune(ctx context.Context, r store.Retention) (int, error) {
 	if s.writer == nil {
 		return 0, fmt.Errorf("%s: %w", attempt, errReadOnly)
 	}
-	p := pruner{db: s.writer, observations: maxObservations}
+	p := pruner{db: s.writer, observations: sqlstore.MaxObservations}
 	err := p.prune(ctx, r)
 	return p.removed, writeError(attempt, err)
 }
@@ -204,12 +204,11 @@ const (
 	dropObservations = `
 		DELETE FROM observations AS o WHERE at < @before AND EXISTS (SELECT 1 FROM observations n
 			WHERE n.cluster = o.cluster AND n.object = o.object AND n.field = o.field AND n.at > o.at AND n.at <= @before)`
-	// Objects come and go, and nobody tells: beyond maxObservations, what was not seen for long goes.
+	// Objects come and go, and nobody tells: beyond a number, what was not seen for long goes.
 	dropUnseen = `
 		DELETE FROM observations WHERE (cluster, object, field, at) IN (
 			SELECT cluster, object, field, at FROM observations WHERE seen_at < @before ORDER BY seen_at
 			LIMIT max(0, (SELECT count(*) FROM observations) - @most))`
-	maxObservations = 50_000
 )
 
 // groups removes issues and incidents that were last seen before a time and have no records.

@@ -121,3 +121,29 @@ func claim(t *testing.T, f *fixture) {
 		t.Errorf("term %d comes after term %d", third, second)
 	}
 }
+
+// What one shard was told of says nothing about the namespaces of the others.
+func changesOfOtherShards(t *testing.T, f *fixture) {
+	first, second := shard.Shard{Index: 0, Of: 2}, shard.Shard{Index: 1, Of: 2}
+	namespaces := map[bool]string{}
+	for _, ns := range []string{"shop", "pay", "edge", "data", "kube-system", "team-a", "x", "monitoring"} {
+		namespaces[first.Contains(ns)] = ns
+	}
+	f.records(t, in(1, "prod", namespaces[false]), in(2, "prod", namespaces[true]))
+	o := store.Outbox{Cluster: "prod", Shard: first, Consumer: "log"}
+	got, err := f.Changes(t.Context(), o, 0)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("the changes of the first half are %v, %v", changeIDs(got), err)
+	}
+	if err := f.Acknowledge(t.Context(), o, got[0].Seq); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{in(1, "prod", namespaces[false]).ID}
+	for _, o.Shard = range []shard.Shard{second, {}} {
+		got, err := f.Changes(t.Context(), o, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "the changes of shard "+o.Shard.String(), want, changeIDs(got))
+	}
+}

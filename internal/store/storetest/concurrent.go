@@ -207,3 +207,91 @@ func cancel(t *testing.T, f *fixture) {
 		t.Errorf("%d stops are stored, want 801", got)
 	}
 }
+
+// writersOfClusters: several processes write two clusters at once, some of them the same records.
+// Whoever reads the outbox meanwhile, and
+// acknowledges what it has read, misses nothing: no change comes behind one that was seen.
+func writersOfClusters(t *testing.T, f *fixture) {
+	const writers, batches = 2, 25
+	clusters := []string{"prod", "test"}
+	stopOf := func(cluster string, writer, n int) record.Record {
+		if n%3 == 0 {
+			writer = 0 // one that all of them write
+		}
+		return in(1000*writer+n, cluster, "shop")
+	}
+	var writing, reading sync.WaitGroup
+	done := make(chan struct{})
+	for _, cluster := range clusters {
+		for w := range writers {
+			writing.Go(func() {
+				for n := range batches {
+					b := store.Batch{Cluster: cluster, Records: []record.Record{stopOf(cluster, w, n), stopOf(cluster, w, n+1)}, Marks: markOf(w, n)}
+					if err := f.Append(t.Context(), b); err != nil {
+						t.Errorf("Append: %v", err)
+					}
+				}
+			})
+		}
+		reading.Go(func() {
+			o := store.Outbox{Cluster: cluster, Consumer: "log"}
+			told := make(map[string]bool)
+			for last := false; ; {
+				got, err := f.Changes(t.Context(), o, 7)
+				if err != nil {
+					t.Errorf("Changes: %v", err)
+					return
+				}
+				for _, c := range got {
+					told[c.Record.ID] = true
+				}
+				if len(got) > 0 {
+					if err := f.Acknowledge(t.Context(), o, got[len(got)-1].Seq); err != nil {
+						t.Errorf("Acknowledge: %v", err)
+						return
+					}
+					continue
+				}
+				if last {
+					break
+				}
+				select {
+				case <-done:
+					last = true
+				default:
+				}
+			}
+			all := f.all(t, store.Query{Cluster: cluster})
+			for _, r := range all {
+				if !told[r.ID] {
+					t.Errorf("record %s of %s was not told", r.ID, cluster)
+				}
+			}
+			want := make(map[string]bool)
+			for w := range writers {
+				for n := range batches + 1 {
+					want[stopOf(cluster, w, n).ID] = true
+				}
+			}
+			if len(all) != len(want) {
+				t.Errorf("%d records of %s are stored, want %d", len(all), cluster, len(want))
+			}
+		})
+	}
+	writing.Wait()
+	close(done)
+	reading.Wait()
+	s := f.stats(t)
+	if n := int64(len(f.all(t, store.Query{}))); s.Stops != n {
+		t.Errorf("%d stops are counted, and %d are there", s.Stops, n)
+	}
+	var counted int64
+	for _, i := range f.issues(t, store.IssueQuery{}) {
+		counted += i.Count
+	}
+	if counted != s.Stops {
+		t.Errorf("the issues count %d of %d stops", counted, s.Stops)
+	}
+}
+
+func markOf(w, n int) []record.Mark { return []record.Mark{mark(fmt.Sprint(w), "api", n)} }
