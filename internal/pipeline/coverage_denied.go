@@ -119,11 +119,6 @@ func (w *Witness) Ask(ctx context.Context, allowed func(context.Context, Asked) 
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 		for _, a := range w.denied() {
 			ok, err := allowed(ctx, a)
 			if err != nil {
@@ -134,6 +129,11 @@ func (w *Witness) Ask(ctx context.Context, allowed func(context.Context, Asked) 
 				w.allowed(a)
 				w.mu.Unlock()
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -522,6 +522,7 @@ func (r *Runtime) flushSome(ctx context.Context) (all bool, err error) {
 		r.opts.Meter.Stored(len(b.Records), time.Since(began), err)
 		r.mu.Lock()
 		r.unstored = err
+		waiting := len(b.Records) + len(r.pending.Records)
 		r.mu.Unlock()
 		if err == nil {
 			r.opts.Witness.stored()
@@ -530,7 +531,7 @@ func (r *Runtime) flushSome(ctx context.Context) (all bool, err error) {
 		if !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return all, fmt.Errorf("store %d records: %w", len(b.Records), err)
 		}
-		r.opts.Witness.unstored(err, len(b.Records))
+		r.opts.Witness.unstored(err, waiting)
 		r.opts.Logger.Debug("cannot store; will try again", "records", len(b.Records), "err", err)
 		select {
 		case <-ctx.Done():
