@@ -213,7 +213,7 @@ func weighRecord(r *record.Record) int {
 }
 
 func weighEvidence(e *evidence.Evidence) int {
-	n := 3000 + len(e.Pod.Message) + 80*(len(e.Pod.Labels)+len(e.Pod.NodeSelector)+len(e.Pod.Tolerations)+len(e.Pod.Volumes)+len(e.Pod.Conditions)) + 900*len(e.Others)
+	n := 3000 + len(e.Pod.Message) + 80*(len(e.Pod.Labels)+len(e.Pod.NodeSelector)+len(e.Pod.Tolerations)+len(e.Pod.Volumes)+len(e.Pod.Conditions)) + 1500*len(e.Others)
 	for i := range e.Events {
 		n += 250 + len(e.Events[i].Message)
 	}
