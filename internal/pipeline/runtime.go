@@ -452,6 +452,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel()
+	defer r.close() // whatever ends it: a source that waits for room would wait for ever
 	for range r.opts.Workers {
 		workers.Go(func() { r.collectForStops(ctx) })
 	}
@@ -466,10 +467,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			r.mu.Lock()
-			r.closed = true
-			r.room.Broadcast()
-			r.mu.Unlock()
+			r.close()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
 			return r.flush(last)
@@ -483,6 +481,14 @@ func (r *Runtime) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// close lets nobody wait for room any more.
+func (r *Runtime) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.room.Broadcast()
 }
 
 // flush stores what is pending, a part after another, and tries again for as long as ctx

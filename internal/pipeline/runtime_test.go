@@ -490,3 +490,42 @@ func TestTooManyAtOnceAreStoredWithoutLogs(t *testing.T) {
 		}
 	})
 }
+
+// An error of the store that does not pass ends Run at once, also where the source waits for room; what
+// was stored before is told, and what was not is found again.
+func TestPermanentErrorEndsRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(ledger)
+		broken := errors.New("the file is damaged")
+		ended := make(chan error, 1)
+		o := Options{
+			Scopes: []string{""}, Ledger: l, Meter: new(meter), Logger: slog.New(slog.DiscardHandler), Now: time.Now, MaxPending: 2,
+		}
+		r, err := NewRuntime(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Replace("", []Object{object(pod("u", 1, running(0)))}, "1")
+		r.Apply("", object(pod("u", 2, crashed(0))))
+		shown := make(chan struct{})
+		l.fail(fmt.Errorf("%w for now", store.ErrUnavailable))
+		go func() { ended <- r.Run(t.Context()) }()
+		go func() {
+			defer close(shown)
+			for n := range 20 {
+				r.Apply("", object(pod("u", 3+n, crashed(1+n))))
+			}
+		}()
+		time.Sleep(time.Minute)
+		select {
+		case <-shown:
+			t.Fatal("the source did not have to wait")
+		default:
+		}
+		l.fail(broken)
+		if err := <-ended; !errors.Is(err, broken) {
+			t.Errorf("Run ended with %v", err)
+		}
+		<-shown
+	})
+}
