@@ -264,13 +264,13 @@ func (l *load) measure(ctx context.Context, of shard.Shard, strip bool) (*result
 	}
 	server := &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 
 	dir, err := os.MkdirTemp("", "shardload-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	args := []string{"serve", "--server", "http://" + listener.Addr().String(), "--store", filepath.Join(dir, "w.db"), "--listen", "127.0.0.1:0", "--kubeconfig", os.DevNull}
 	if !of.Whole() {
 		args = append(args, "--shard", of.String())
