@@ -155,7 +155,6 @@ type sightMaker struct {
 	cluster string
 	rows    map[missedKey]*record.MissedStops
 	pods    map[missedKey]map[string]bool
-	unseen  int
 }
 
 type missedKey struct {
@@ -418,7 +417,7 @@ func (s *sightMaker) finish() {
 	slices.SortFunc(s.Consumers, func(a, b record.Consumer) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name))
 	})
-	slices.SortStableFunc(s.Denied, func(a, b record.Denial) int { return a.Since.Compare(b.Since) })
+	s.Denied = joined(s.Denied)
 	s.sum()
 	if n := len(s.Gaps) - maxSightGaps; n > 0 {
 		s.MoreGaps, s.Gaps = n, slices.Clone(s.Gaps[n:])
@@ -426,6 +425,27 @@ func (s *sightMaker) finish() {
 	if n := len(s.Denied) - maxSightGaps; n > 0 {
 		s.Denied = slices.Clone(s.Denied[n:])
 	}
+}
+
+// joined makes one of what is refused to several processes at the same time, in the order of time.
+func joined(all []record.Denial) []record.Denial {
+	slices.SortStableFunc(all, func(a, b record.Denial) int { return a.Since.Compare(b.Since) })
+	type key struct{ cluster, verb, resource, namespace string }
+	at := make(map[key]int)
+	out := all[:0]
+	for _, d := range all {
+		k := key{d.Cluster, d.Verb, d.Resource, d.Namespace}
+		if i, ok := at[k]; ok && (out[i].Until.IsZero() || !out[i].Until.Before(d.Since)) {
+			had := &out[i]
+			if had.Refused += d.Refused; !had.Until.IsZero() && (d.Until.IsZero() || d.Until.After(had.Until)) {
+				had.Until = d.Until
+			}
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, d)
+	}
+	return out
 }
 
 // sum says in a sentence what was seen.

@@ -202,3 +202,20 @@ func TestUnion(t *testing.T) {
 		t.Errorf("%s of nothing", d)
 	}
 }
+
+// TestJoined holds that what is refused to several processes is one, as long as to any of them.
+func TestJoined(t *testing.T) {
+	at := func(s int) time.Time { return sightNow.Add(time.Duration(s) * time.Second) }
+	of := func(verb string, since, until int, refused int64) record.Denial {
+		d := record.Denial{Verb: verb, Resource: "nodes", Since: at(since), Refused: refused}
+		if until > 0 {
+			d.Until = at(until)
+		}
+		return d
+	}
+	got := joined([]record.Denial{of("get", 2, 9, 1), of("get", 1, 5, 2), of("list", 3, 4, 1), of("get", 20, 0, 1), of("get", 21, 25, 1), of("get", 9, 10, 1)})
+	want := []record.Denial{of("get", 1, 10, 4), of("list", 3, 4, 1), of("get", 20, 0, 2)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -228,7 +228,10 @@ func (w *Witness) due(all bool) []record.Gap {
 			continue
 		}
 		g := l.Gap
-		g.To = l.fine
+		// What was read of a clock that was set back meanwhile is not turned around.
+		if g.To = l.fine.Round(0); !lasts && g.To.Before(g.From.Round(0)) {
+			g.To = g.From
+		}
 		out = append(out, g)
 		l.stored, l.news = now, false
 	}
