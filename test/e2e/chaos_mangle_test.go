@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -71,19 +72,15 @@ func readFrame(r io.Reader) (frame, error) {
 	if _, err := io.ReadFull(r, f.bytes[4:]); err != nil {
 		return f, err
 	}
-	// The magic of the API's protobuf is four bytes; then a runtime.Unknown.
 	event := metav1.WatchEvent{}
-	envelope := runtime.Unknown{}
-	if err := envelope.Unmarshal(f.bytes[8:]); err != nil {
-		return f, fmt.Errorf("read the envelope of an event: %w", err)
-	}
-	if err := event.Unmarshal(envelope.Raw); err != nil {
+	if err := event.Unmarshal(f.bytes[4:]); err != nil {
 		return f, fmt.Errorf("read an event: %w", err)
 	}
 	f.kind = event.Type
 	if f.kind == string(watch.Error) || f.kind == string(watch.Bookmark) || len(event.Object.Raw) < 4 {
 		return f, nil
 	}
+	// The magic of the API's protobuf is four bytes; then a runtime.Unknown.
 	object, pod := runtime.Unknown{}, metav1.PartialObjectMetadata{}
 	if err := object.Unmarshal(event.Object.Raw[4:]); err != nil {
 		return f, fmt.Errorf("read the envelope of a pod: %w", err)
@@ -171,8 +168,11 @@ func (k *chaos) mangling(name string, m *mangler) fault {
 		host, err := url.Parse(config.Host)
 		k.must(err, "reach the API server")
 		reverse := &httputil.ReverseProxy{
-			Transport: upstream, FlushInterval: -1,
-			Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(host) },
+			Transport: upstream, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0),
+			Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(host)
+				r.Out.Header.Set("Accept-Encoding", "identity")
+			},
 			ModifyResponse: func(r *http.Response) error {
 				if r.Request.URL.Path != "/api/v1/pods" || !strings.Contains(r.Header.Get("Content-Type"), "protobuf;stream=watch") {
 					return nil
@@ -192,7 +192,7 @@ func (k *chaos) mangling(name string, m *mangler) fault {
 		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		k.must(err, "listen")
-		server := &http.Server{Handler: reverse, ReadHeaderTimeout: time.Minute, ErrorLog: nil}
+		server := &http.Server{Handler: reverse, ReadHeaderTimeout: time.Minute}
 		go func() { _ = server.Serve(l) }()
 		k.t.Cleanup(func() { _ = server.Close() })
 		k.through("http://"+l.Addr().String(), "")

@@ -90,6 +90,7 @@ func (w *wire) heal(toxics ...toxic) {
 }
 
 func (k *chaos) networkFaults() []fault {
+	var noticed time.Duration
 	// wired is a fault of the wire.
 	wired := func(name string, n int, note string, harm func(*wire)) fault {
 		return fault{group: groupNetwork, name: name, run: func() (int, string) {
@@ -103,22 +104,20 @@ func (k *chaos) networkFaults() []fault {
 			return n, note
 		}}
 	}
-	half := func(stream string) fault {
-		return wired("half-open, "+stream+" data is lost and the connection stays", 1, "", func(w *wire) {
-			stops := toxic{"timeout", stream, `"timeout": 0`}
-			w.harm(stops)
-			from := time.Now()
-			for k.program.ready() == "" {
-				if time.Since(from) > 2*time.Minute {
-					k.t.Errorf("whyrestart did not notice within %s", time.Since(from))
-					break
-				}
-				k.wait(100 * time.Millisecond)
+	half := wired("half-open: nothing comes from the server, and the connection stays", 1, "", func(w *wire) {
+		stops := toxic{"timeout", "downstream", `"timeout": 0`}
+		w.harm(stops)
+		from := time.Now()
+		for k.program.ready() == "" {
+			if time.Since(from) > 2*time.Minute {
+				k.t.Errorf("whyrestart did not notice within %s", time.Since(from))
+				break
 			}
-			k.t.Logf("noticed after %s: %s", time.Since(from).Round(100*time.Millisecond), k.program.ready())
-			w.heal(stops)
-		})
-	}
+			k.wait(100 * time.Millisecond)
+		}
+		noticed = time.Since(from)
+		w.heal(stops)
+	})
 	return []fault{
 		wired("connections reset", k.times(4, 20), "", func(w *wire) {
 			w.with(200*time.Millisecond, toxic{"reset_peer", []string{"upstream", "downstream"}[k.random.IntN(2)], `"timeout": 0`})
@@ -132,8 +131,10 @@ func (k *chaos) networkFaults() []fault {
 		wired("throttled to 8 KB/s, in slices, and slow to close", 1, "", func(w *wire) {
 			w.with(k.during(4*time.Second, 20*time.Second), toxic{"bandwidth", "downstream", `"rate": 8`}, toxic{"slicer", "upstream", `"average_size": 40, "size_variation": 20, "delay": 1000`}, toxic{"slow_close", "downstream", `"delay": 2000`})
 		}),
-		k.halfOpen(half("downstream")),
-		k.halfOpen(half("upstream")),
+		k.halfOpen(half, &noticed),
+		wired("half-open: nothing gets to the server, and the connection stays", 1, "The watch goes on, as events still come; what is asked for beside it (logs, nodes) is given up by its own time-outs.", func(w *wire) {
+			w.with(k.during(5*time.Second, 50*time.Second), toxic{"timeout", "upstream", `"timeout": 0`})
+		}),
 		k.mangling("events sent twice, and again later", &mangler{again: 0.4, late: 0.3}),
 		k.mangling("events in another order", &mangler{swap: 0.4}),
 		k.mangling("events missing", &mangler{drop: 0.3}),
@@ -142,16 +143,16 @@ func (k *chaos) networkFaults() []fault {
 }
 
 // halfOpen lets whyrestart ask sooner in the short form whether the other side is there.
-func (k *chaos) halfOpen(f fault) fault {
+func (k *chaos) halfOpen(f fault, noticed *time.Duration) fault {
 	inner := f.run
 	f.run = func() (int, string) {
-		note := "Noticed by HTTP/2 pings of client-go, with its own times: a ping after 30 s without a frame, given up 15 s later; then new connections fail in 10 s (TLS handshake)."
+		how := "a ping after 30 s without a frame, given up 15 s later"
 		if !k.long() {
 			k.program.env = []string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS=2", "HTTP2_PING_TIMEOUT_SECONDS=1"}
-			note = "The short form asks after 2 s (HTTP2_READ_IDLE_TIMEOUT_SECONDS), instead of 30."
+			how = "here a ping after 2 s (HTTP2_READ_IDLE_TIMEOUT_SECONDS) instead of 30, given up 1 s later instead of 15"
 		}
 		n, _ := inner()
-		return n, note
+		return n, fmt.Sprintf("/readyz said so after %s, by client-go's pings of HTTP/2: %s.", noticed.Round(100*time.Millisecond), how)
 	}
 	return f
 }
