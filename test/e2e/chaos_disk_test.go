@@ -17,14 +17,14 @@ import (
 
 func (k *chaos) diskFaults() []fault {
 	failing := func(name, calls, how, note string) fault {
-		return fault{group: groupDisk, name: name, run: func() (int, string) {
-			n := k.times(1, 3)
+		return fault{group: groupDisk, name: name, long: strings.Contains(how, "EIO") && name[:5] == "every" && calls == "pwrite64" || strings.Contains(how, "when"), run: func() (int, string) {
+			n := k.times(1, 2)
 			for range n {
 				stop := k.trace(calls, how)
 				if !strings.Contains(how, "when") {
 					k.untilUnready()
 				}
-				k.wait(k.during(2*time.Second, 8*time.Second))
+				k.wait(k.during(2*time.Second, 4*time.Second))
 				stop()
 				k.must(k.program.untilReady(patience), "wait for whyrestart")
 			}
@@ -33,7 +33,7 @@ func (k *chaos) diskFaults() []fault {
 	}
 	return []fault{
 		{group: groupDisk, name: "full, and freed", run: func() (int, string) {
-			n := k.times(1, 3)
+			n := k.times(1, 2)
 			for range n {
 				free := k.fill()
 				k.untilUnready()
@@ -79,6 +79,23 @@ func (k *chaos) diskFaults() []fault {
 		failing("every write fails (EIO)", "pwrite64", "error=EIO", ""),
 		failing("becomes read-only (EROFS)", "pwrite64,fsync,fdatasync,ftruncate", "error=EROFS", "What a file system answers that was remounted read-only after an error."),
 		{group: groupFile, name: "damaged or foreign", run: k.corrupt},
+		{group: groupFile, name: "moved away under it, and put back", run: func() (int, string) {
+			n := k.times(1, 3)
+			for range n {
+				k.wait(k.moment(1500 * time.Millisecond))
+				k.must(os.Rename(k.store, k.store+".away"), "move the store away")
+				err := k.program.ended(30 * time.Second)
+				if k.program.runs() || err == nil {
+					k.t.Fatalf("it goes on with a file that is not there any more: %v", err)
+				}
+				if said := k.program.lastWords(); !strings.Contains(said, "deleted, moved or replaced") {
+					k.t.Errorf("it does not say that its file is gone: %s", said)
+				}
+				k.must(os.Rename(k.store+".away", k.store), "put the store back")
+				k.must(k.program.start(), "start whyrestart")
+			}
+			return n, "whyrestart ends and says so before it stores anything more. A start without the file begins a new history: what was in the old one is then not known."
+		}},
 	}
 }
 

@@ -119,25 +119,25 @@ func (k *chaos) networkFaults() []fault {
 		w.heal(stops)
 	})
 	return []fault{
-		wired("connections reset", k.times(4, 20), "", func(w *wire) {
+		wired("connections reset", k.times(3, 12), "", func(w *wire) {
 			w.with(200*time.Millisecond, toxic{"reset_peer", []string{"upstream", "downstream"}[k.random.IntN(2)], `"timeout": 0`})
 		}),
-		wired("every connection reset after half a second", k.times(1, 2), "", func(w *wire) {
-			w.with(k.during(4*time.Second, 15*time.Second), toxic{"reset_peer", "downstream", `"timeout": 500`})
-		}),
+		inLong(wired("every connection reset after half a second", 1, "", func(w *wire) {
+			w.with(k.during(4*time.Second, 10*time.Second), toxic{"reset_peer", "downstream", `"timeout": 500`})
+		})),
 		wired("delayed by 1 s, give or take 1 s", 1, "", func(w *wire) {
-			w.with(k.during(4*time.Second, 20*time.Second), toxic{"latency", "downstream", `"latency": 1000, "jitter": 1000`}, toxic{"latency", "upstream", `"latency": 200, "jitter": 200`})
+			w.with(k.during(4*time.Second, 12*time.Second), toxic{"latency", "downstream", `"latency": 1000, "jitter": 1000`}, toxic{"latency", "upstream", `"latency": 200, "jitter": 200`})
 		}),
-		wired("throttled to 8 KB/s, in slices, and slow to close", 1, "", func(w *wire) {
-			w.with(k.during(4*time.Second, 20*time.Second), toxic{"bandwidth", "downstream", `"rate": 8`}, toxic{"slicer", "upstream", `"average_size": 40, "size_variation": 20, "delay": 1000`}, toxic{"slow_close", "downstream", `"delay": 2000`})
-		}),
+		inLong(wired("throttled to 8 KB/s, in slices, and slow to close", 1, "", func(w *wire) {
+			w.with(k.during(4*time.Second, 12*time.Second), toxic{"bandwidth", "downstream", `"rate": 8`}, toxic{"slicer", "upstream", `"average_size": 40, "size_variation": 20, "delay": 1000`}, toxic{"slow_close", "downstream", `"delay": 2000`})
+		})),
 		k.halfOpen(half, &noticed),
-		wired("half-open: nothing gets to the server, and the connection stays", 1, "The watch goes on, as events still come; what is asked for beside it (logs, nodes) is given up by its own time-outs.", func(w *wire) {
-			w.with(k.during(5*time.Second, 50*time.Second), toxic{"timeout", "upstream", `"timeout": 0`})
-		}),
-		k.mangling("events sent twice, and again later", &mangler{again: 0.4, late: 0.3}),
-		k.mangling("events in another order", &mangler{swap: 0.4}),
-		k.mangling("events missing", &mangler{drop: 0.3}),
+		inLong(wired("half-open: nothing gets to the server, and the connection stays", 1, "The watch goes on, as events still come; what is asked for beside it (logs, nodes) is given up by its own time-outs.", func(w *wire) {
+			w.with(k.during(5*time.Second, 25*time.Second), toxic{"timeout", "upstream", `"timeout": 0`})
+		})),
+		inLong(k.mangling("events sent twice, and again later", &mangler{again: 0.4, late: 0.3})),
+		inLong(k.mangling("events in another order", &mangler{swap: 0.4})),
+		inLong(k.mangling("events missing", &mangler{drop: 0.3})),
 		k.mangling("all three", &mangler{again: 0.2, late: 0.2, swap: 0.2, drop: 0.2}),
 	}
 }
@@ -154,5 +154,11 @@ func (k *chaos) halfOpen(f fault, noticed *time.Duration) fault {
 		n, _ := inner()
 		return n, fmt.Sprintf("/readyz said so after %s, by client-go's pings of HTTP/2: %s.", noticed.Round(100*time.Millisecond), how)
 	}
+	return f
+}
+
+// inLong leaves a fault to the long form.
+func inLong(f fault) fault {
+	f.long = true
 	return f
 }

@@ -69,19 +69,19 @@ func (k *chaos) outputFaults() []fault {
 		return h
 	}
 	return []fault{
-		{group: groupOutput, name: "the reader is slow", run: func() (int, string) {
+		{group: groupOutput, name: "the reader is slow", long: true, run: func() (int, string) {
 			h := hosed()
 			h.slow(512, 100*time.Millisecond)
-			k.wait(k.during(5*time.Second, 20*time.Second))
+			k.wait(k.during(5*time.Second, 12*time.Second))
 			h.slow(0, 0)
 			return 1, "5 KB/s; the outbox in the store keeps what was not taken yet."
 		}},
 		{group: groupOutput, name: "the reader stops for a while, and whyrestart is killed meanwhile", run: func() (int, string) {
-			n := k.times(1, 3)
+			n := k.times(1, 2)
 			for i := range n {
 				h := hosed()
 				resume := h.stop()
-				k.wait(k.during(4*time.Second, 15*time.Second))
+				k.wait(k.during(4*time.Second, 8*time.Second))
 				if i%2 == 0 {
 					k.must(k.program.signal(syscall.SIGKILL), "kill whyrestart")
 				}

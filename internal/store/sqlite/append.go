@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -23,7 +25,10 @@ type writer struct {
 	db     *sql.DB
 	codec  *sqlstore.Codec
 	logger *slog.Logger
-	stmts  map[string]*sql.Stmt
+	// path is the file that was opened, and file what it was then.
+	path  string
+	file  os.FileInfo
+	stmts map[string]*sql.Stmt
 	texts  map[sqlstore.Statement]string
 }
 
@@ -75,6 +80,20 @@ func (w *writer) close() error {
 	return errors.Join(err, w.db.Close())
 }
 
+// errMoved: what would be written goes with the last process that has the file open.
+var errMoved = errors.New("the file was deleted, moved or replaced while it was in use, and what is written to it now would be lost; put it back, or start again, which goes on with the file that is there then or begins a new history")
+
+// inPlace tells that the file is still where it was opened. SQLite looks after that for its
+// rollback journal alone (SQLITE_READONLY_DBMOVED); with a write-ahead log it goes on writing
+// to a file that has no name any more.
+func (w *writer) inPlace() error {
+	now, err := os.Stat(w.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, w.file) {
+		return errMoved
+	}
+	return nil // what else is wrong with it, writing tells
+}
+
 // transact runs f in one transaction.
 func (w *writer) transact(ctx context.Context, f func(tx *sql.Tx) error) error {
 	tx, err := w.db.BeginTx(ctx, nil)
@@ -101,6 +120,9 @@ func (s *Store) Append(ctx context.Context, b store.Batch) error {
 	// Encoded before the transaction: it holds the only connection that writes.
 	rows, err := sqlstore.EncodeBatch(b)
 	if err != nil {
+		return fmt.Errorf("append to store %s: %w", s.path, err)
+	}
+	if err := s.writer.inPlace(); err != nil {
 		return fmt.Errorf("append to store %s: %w", s.path, err)
 	}
 	err = s.writer.transact(ctx, func(tx *sql.Tx) error {

@@ -163,6 +163,10 @@ func (s *Store) openReadWrite(ctx context.Context, size int64, o Options) error 
 	if err := migrate(ctx, db, o.Logger); err != nil {
 		return err
 	}
+	s.writer.path = s.path
+	if s.writer.file, err = os.Stat(s.path); err != nil {
+		return err
+	}
 	if err := s.writer.prepare(ctx); err != nil {
 		return err
 	}
