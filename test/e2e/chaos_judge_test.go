@@ -44,6 +44,7 @@ func (k *chaos) settle(from, to time.Time) tally {
 		waited = v.problems[:1]
 		select {
 		case <-rung:
+		case <-time.After(time.Second):
 		case <-k.ctx.Done():
 			k.t.Fatal(k.ctx.Err())
 		}

@@ -196,7 +196,7 @@ func (k *chaos) mangling(name string, m *mangler) fault {
 		go func() { _ = server.Serve(l) }()
 		k.t.Cleanup(func() { _ = server.Close() })
 		k.through("http://"+l.Addr().String(), "")
-		k.wait(k.during(5*time.Second, 15*time.Second))
+		k.wait(k.during(5*time.Second, 10*time.Second))
 		k.must(k.program.untilReady(patience), "wait for whyrestart")
 		k.direct()
 		m.mu.Lock()

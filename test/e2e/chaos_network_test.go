@@ -119,21 +119,21 @@ func (k *chaos) networkFaults() []fault {
 		w.heal(stops)
 	})
 	return []fault{
-		wired("connections reset", k.times(3, 12), "", func(w *wire) {
+		wired("connections reset", k.times(3, 8), "", func(w *wire) {
 			w.with(200*time.Millisecond, toxic{"reset_peer", []string{"upstream", "downstream"}[k.random.IntN(2)], `"timeout": 0`})
 		}),
 		inLong(wired("every connection reset after half a second", 1, "", func(w *wire) {
-			w.with(k.during(4*time.Second, 10*time.Second), toxic{"reset_peer", "downstream", `"timeout": 500`})
+			w.with(k.during(4*time.Second, 8*time.Second), toxic{"reset_peer", "downstream", `"timeout": 500`})
 		})),
 		wired("delayed by 1 s, give or take 1 s", 1, "", func(w *wire) {
-			w.with(k.during(4*time.Second, 12*time.Second), toxic{"latency", "downstream", `"latency": 1000, "jitter": 1000`}, toxic{"latency", "upstream", `"latency": 200, "jitter": 200`})
+			w.with(k.during(4*time.Second, 8*time.Second), toxic{"latency", "downstream", `"latency": 1000, "jitter": 1000`}, toxic{"latency", "upstream", `"latency": 200, "jitter": 200`})
 		}),
 		inLong(wired("throttled to 8 KB/s, in slices, and slow to close", 1, "", func(w *wire) {
-			w.with(k.during(4*time.Second, 12*time.Second), toxic{"bandwidth", "downstream", `"rate": 8`}, toxic{"slicer", "upstream", `"average_size": 40, "size_variation": 20, "delay": 1000`}, toxic{"slow_close", "downstream", `"delay": 2000`})
+			w.with(k.during(4*time.Second, 8*time.Second), toxic{"bandwidth", "downstream", `"rate": 8`}, toxic{"slicer", "upstream", `"average_size": 40, "size_variation": 20, "delay": 1000`}, toxic{"slow_close", "downstream", `"delay": 2000`})
 		})),
 		k.halfOpen(half, &noticed),
 		inLong(wired("half-open: nothing gets to the server, and the connection stays", 1, "The watch goes on, as events still come; what is asked for beside it (logs, nodes) is given up by its own time-outs.", func(w *wire) {
-			w.with(k.during(5*time.Second, 25*time.Second), toxic{"timeout", "upstream", `"timeout": 0`})
+			w.with(k.during(5*time.Second, 12*time.Second), toxic{"timeout", "upstream", `"timeout": 0`})
 		})),
 		inLong(k.mangling("events sent twice, and again later", &mangler{again: 0.4, late: 0.3})),
 		inLong(k.mangling("events in another order", &mangler{swap: 0.4})),

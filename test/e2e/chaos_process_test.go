@@ -25,7 +25,7 @@ const (
 func (k *chaos) processFaults() []fault {
 	return []fault{
 		{group: groupProcess, name: "SIGTERM and SIGINT", run: func() (int, string) {
-			n := k.times(3, 12)
+			n := k.times(3, 8)
 			for range n {
 				s := syscall.SIGTERM
 				if k.random.IntN(2) == 0 {
@@ -38,7 +38,7 @@ func (k *chaos) processFaults() []fault {
 			return n, ""
 		}},
 		{group: groupProcess, name: "a second signal, or SIGKILL, while it shuts down", run: func() (int, string) {
-			n := k.times(3, 12)
+			n := k.times(3, 8)
 			for i := range n {
 				k.wait(k.moment(1500 * time.Millisecond))
 				k.must(k.program.signal(syscall.SIGTERM), "stop whyrestart")
@@ -54,7 +54,7 @@ func (k *chaos) processFaults() []fault {
 		{group: groupProcess, name: "kill -9 while it makes a new store", run: k.killNew},
 		{group: groupProcess, name: "SIGSTOP, and the watch cannot be resumed (410)", run: func() (int, string) {
 			// The cache of an API server that was restarted begins where it started.
-			n := k.times(1, 2)
+			n := 1
 			for range n {
 				k.must(k.program.signal(syscall.SIGSTOP), "freeze whyrestart")
 				k.wait(k.during(2*time.Second, 5*time.Second))
@@ -117,7 +117,7 @@ func (k *chaos) lifetime() time.Duration {
 // killNew kills a whyrestart beside the other one while it makes the tables of a new
 // store, and holds that the next one can go on with what it left.
 func (k *chaos) killNew() (int, string) {
-	n := k.times(4, 25)
+	n := k.times(4, 12)
 	for i := range n {
 		store := filepath.Join(k.dir, fmt.Sprintf("new-%d", i), "whyrestart.db")
 		ctx := k.ctx
@@ -157,7 +157,7 @@ func (k *chaos) outOfMemory() (int, string) {
 			k.t.Errorf("remove the cgroup: %v", err)
 		}
 	}()
-	n, killed := k.times(1, 4), 0
+	n, killed := k.times(1, 3), 0
 	limit := 14 << 20
 	for range n {
 		k.terminate()

@@ -10,7 +10,7 @@ import (
 func (k *chaos) serverFaults() []fault {
 	return []fault{
 		{group: groupServer, name: "API server restarted", long: true, run: func() (int, string) {
-			n := k.times(1, 3)
+			n := k.times(1, 2)
 			for range n {
 				k.do("restart-apiserver")
 				k.wait(k.moment(3 * time.Second))
@@ -28,7 +28,7 @@ func (k *chaos) serverFaults() []fault {
 			return n, fmt.Sprintf("%s each time; of the ends of a container that came meanwhile the kubelet tells the last one alone.", away)
 		}},
 		{group: groupServer, name: "API server away while whyrestart is killed and started", long: true, run: func() (int, string) {
-			n := k.times(1, 2)
+			n := 1
 			for range n {
 				k.do("kill-apiserver")
 				if err := k.program.end(9); err != nil {
@@ -48,7 +48,7 @@ func (k *chaos) serverFaults() []fault {
 			return n, "At its start whyrestart ends with an error where the API server does not answer, for whoever runs it to start it again."
 		}},
 		{group: groupServer, name: "etcd killed and restarted", long: true, run: func() (int, string) {
-			n := k.times(1, 3)
+			n := k.times(1, 2)
 			for range n {
 				k.do("restart-etcd")
 				k.wait(k.moment(3 * time.Second))
@@ -56,7 +56,7 @@ func (k *chaos) serverFaults() []fault {
 			return n, ""
 		}},
 		{group: groupServer, name: "etcd compacted, and the API server restarted (410)", long: true, run: func() (int, string) {
-			n := k.times(1, 3)
+			n := k.times(1, 2)
 			for range n {
 				k.do("compact-etcd")
 				k.do("restart-apiserver")

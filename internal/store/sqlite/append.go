@@ -29,7 +29,7 @@ type writer struct {
 	path  string
 	file  os.FileInfo
 	stmts map[string]*sql.Stmt
-	texts  map[sqlstore.Statement]string
+	texts map[sqlstore.Statement]string
 }
 
 // The statements of an append, prepared once: compiling them costs more than running them.
