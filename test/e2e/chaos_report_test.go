@@ -117,7 +117,7 @@ Written by ` + "`make chaos`" + `: %s of faults on a real cluster (Kubernetes %s
 - No stop is recorded twice, whatever was killed in between: identity and order are decided by container ID and restart count against marks
   that are stored in one transaction with the records.
 - Every record that is stored is printed at least once, with the same ` + "`id`" + ` each time; the last line of an id is what is stored.
-- When nothing was seen, a gap says so, with its bounds. A pod that is deleted within a gap takes with it what nobody saw of it:
+- When nothing was seen, a [gap](coverage.md) says so, with its bounds. A pod that is deleted within a gap takes with it what nobody saw of it:
   the API keeps nothing of a deleted pod. That is the one thing that cannot be counted, and the column "unseen" is how often it was so.
 
 ## How it is measured
@@ -137,9 +137,20 @@ counts. What really happened is the account that [test/cluster](../test/cluster/
 const reliabilityTail = `
 ## What this suite cannot do
 
-- Clocks of processes cannot be stepped here. The [model suite](design.md) steps them; times that a node's clock got wrong never decide what
+- Clocks of processes cannot be stepped here. The [model](../test/model/doc.go) steps them; times that a node's clock got wrong never decide what
   a stop is or how many there were (identity goes before times).
 - A loss of power. The kernel keeps what was written when a process is killed; that commits wait for the disk
   (` + "`synchronous=FULL`" + `) is tested by failing ` + "`fsync`" + `, not by pulling a plug.
+- Many more interleavings than fit into minutes: the [model](../test/model/doc.go) plays the same pipeline and store against a simulated
+  cluster, and [a store's own tests](../internal/store/sqlite) kill its process and fill its disk.
 - PostgreSQL, its failover, and replicas have suites of their own; where those ran beside this one, their rows are above.
+
+## What follows for running it
+
+- Run it under something that starts it again (a Deployment, systemd). It ends with an error, rather than go on without effect, where the
+  API server does not answer at its start, where nobody reads its output any more, and where its store's file was taken away.
+- Read its output with something that lasts, or from a file: what a reader leaves in a pipe when it dies is gone with it.
+- A disk that fills or fails does not end it. ` + "`/readyz`" + ` answers 503 and says why; 20,000 records wait in memory, and are stored later.
+- A damaged store is refused and left as it is. Restore a backup, or keep what ` + "`sqlite3 FILE .recover`" + ` reads of it; or move it away together with its
+  -wal and -shm: then a new history begins, and only what restart counts still tell of the time before is known.
 `
