@@ -68,7 +68,8 @@ func readFrame(r io.Reader) (frame, error) {
 	if n > maxFrame {
 		return frame{}, fmt.Errorf("a frame of %d bytes", n)
 	}
-	f := frame{bytes: append(head, make([]byte, n)...)}
+	f := frame{bytes: make([]byte, 4+int(n))}
+	copy(f.bytes, head)
 	if _, err := io.ReadFull(r, f.bytes[4:]); err != nil {
 		return f, err
 	}

@@ -72,7 +72,7 @@ func (k *chaos) processFaults() []fault {
 			k.do("compact-etcd")
 			k.must(k.program.signal(syscall.SIGCONT), "thaw whyrestart")
 			k.wait(3 * time.Second)
-			return 1, "90 s; the API server keeps the events of about 75 s."
+			return 1, "90 s, and etcd is compacted meanwhile; the API server keeps the events of about 75 s. Where the sockets take what it sends in that time, it is all there afterwards, and nothing is missed."
 		}},
 		{group: groupProcess, name: "out of memory, killed by the kernel", run: k.outOfMemory},
 	}

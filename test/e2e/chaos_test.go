@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -282,13 +281,4 @@ func (k *chaos) faults() []fault {
 func once(f func()) func() {
 	var o sync.Once
 	return func() { o.Do(f) }
-}
-
-// lines tells how many lines of whyrestart's log have a text.
-func (p *victim) said(text string) int {
-	data, err := os.ReadFile(p.stderr.Name())
-	if err != nil {
-		return 0
-	}
-	return strings.Count(string(data), text)
 }
