@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -60,7 +61,7 @@ type Options struct {
 	// Logger takes what client-go has to say, at debug level. Nil discards it.
 	Logger *slog.Logger
 
-	// backoff replaces client-go's between attempts, in tests.
+	// backoff replaces the usual one between attempts, in tests.
 	backoff *wait.Backoff
 }
 
@@ -95,6 +96,9 @@ func NewWatcher(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{host: host, logger: o.Logger, backoff: o.backoff}
+	if w.backoff == nil {
+		w.backoff = againSoon()
+	}
 	if w.logger == nil {
 		w.logger = slog.New(slog.DiscardHandler)
 	}
@@ -106,6 +110,16 @@ func NewWatcher(o Options) (*Watcher, error) {
 		w.scopes = append(w.scopes, lw)
 	}
 	return w, nil
+}
+
+// againSoon is how long a Watcher waits between attempts: half a second at first, 5 to 7.5 in
+// the end. client-go's own grows to 30 to 60 seconds and is reset by two minutes without a
+// failure alone. After an API server was away for half a minute that would be another minute or two
+// of blindness, since the first watch of one that has just started often ends in 410, which is the
+// next attempt; and of a pod that is deleted meanwhile nobody ever hears again. The server protects
+// itself from many such clients by priority and fairness.
+func againSoon() *wait.Backoff {
+	return &wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 5 * time.Second}
 }
 
 // Scopes returns the names of the scopes that the Sink will hear of.
