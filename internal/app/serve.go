@@ -24,7 +24,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/metrics"
 	"github.com/whyrestart/whyrestart/internal/pipeline"
 	"github.com/whyrestart/whyrestart/internal/printer"
-	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/redact"
 	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
@@ -58,6 +57,8 @@ type ServeOptions struct {
 	RetainFor      time.Duration
 	RetainBytes    int64
 	RetainPerIssue int
+	// LeaderElection says whether and how this process is one of several replicas.
+	LeaderElection LeaderElection
 	// Settle is how long a record waits for its owner and log before it is told.
 	Settle time.Duration
 	Stdout io.Writer
@@ -93,6 +94,9 @@ func Serve(ctx context.Context, o ServeOptions) error {
 
 // serveBehind serves behind a door that is open.
 func serveBehind(ctx context.Context, o ServeOptions, d *door) error {
+	if o.LeaderElection.Enabled {
+		return serveReplica(ctx, o, d)
+	}
 	db, err := awaitStore(ctx, o, d)
 	if err != nil {
 		return err
@@ -107,9 +111,12 @@ func serveBehind(ctx context.Context, o ServeOptions, d *door) error {
 // awaitStore opens the history. A database that cannot be reached, as it is when both are
 // started together, is waited for; what waiting does not change is an error at once.
 func awaitStore(ctx context.Context, o ServeOptions, d *door) (store.Store, error) {
-	began, wait := time.Now(), time.Duration(0)
+	began, wait, server := time.Now(), time.Duration(0), OnlyServer
+	if o.LeaderElection.Enabled {
+		server = ElectedServer
+	}
 	for {
-		db, err := OpenStore(ctx, StoreOptions{Location: o.Store, Logger: o.Logger})
+		db, err := OpenStore(ctx, StoreOptions{Location: o.Store, Server: server, Logger: o.Logger})
 		switch {
 		case err == nil:
 			if wait > 0 {
@@ -137,22 +144,17 @@ func awaitStore(ctx context.Context, o ServeOptions, d *door) (store.Store, erro
 }
 
 func serve(ctx context.Context, o ServeOptions, db store.Store, d *door) error {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	meter := metrics.New(reg, o.Version)
-	live, err := newLive(ctx, o.Source, db, meter, o.Logger)
+	reg, meter := newMetrics(o)
+	term, err := claim(ctx, o, db)
 	if err != nil {
 		return err
 	}
-	relay := &pipeline.Relay{
-		Ledger:  db,
-		Outbox:  store.Outbox{Cluster: o.Cluster, Shard: o.Shard, Consumer: stdoutConsumer},
-		Settle:  o.Settle,
-		Settled: live.runtime.Settled,
-		Deliver: func(r record.Record) error { return printer.JSONLine(o.Stdout, r) },
-		Now:     time.Now,
+	live, err := newLive(ctx, o.Source, db, term, meter, o.Logger)
+	if err != nil {
+		return err
 	}
-	d.show(handler(reg, live.runtime, coverageAPI(db, o.Logger)))
+	relay := o.relay(db, live.runtime)
+	d.show(handler(reg, func() (string, error) { return "", live.runtime.Ready() }, coverageAPI(db, o.Logger)))
 
 	o.Logger.Info("serving", "store", StoreName(o.Store), "listen", d.listener.Addr().String(), "version", o.Version)
 	g, gctx := errgroup.WithContext(ctx)
@@ -162,21 +164,36 @@ func serve(ctx context.Context, o ServeOptions, db store.Store, d *door) error {
 	g.Go(func() error { return live.steward(o.Source, db, meter, o.Logger).Run(gctx) })
 	err = g.Wait()
 	o.Logger.Info("stopped")
+	if errors.Is(err, store.ErrFenced) {
+		return fmt.Errorf("another whyrestart writes the history of cluster %q now, so this one has stopped; "+
+			"to run several, give each of them --leader-elect: %w", o.Cluster, store.ErrFenced)
+	}
 	return err
 }
 
-// handler answers what a cluster's own machinery asks.
-func handler(reg *prometheus.Registry, r *pipeline.Runtime, api http.Handler) http.Handler {
+func newMetrics(o ServeOptions) (*prometheus.Registry, *metrics.Meter) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg, metrics.New(reg, o.Version)
+}
+
+// handler answers what a cluster's own machinery asks. ready also tells what a replica does, where
+// there may be several.
+func handler(reg *prometheus.Registry, ready func() (role string, err error), api http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.Handle("/api/", api)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := r.Ready(); err != nil {
-			http.Error(w, "not ready: "+printer.Escape(err.Error()), http.StatusServiceUnavailable)
+		role, err := ready()
+		if role != "" {
+			role = " (" + role + ")"
+		}
+		if err != nil {
+			http.Error(w, "not ready"+role+": "+printer.Escape(err.Error()), http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintln(w, "ok")
+		fmt.Fprintln(w, "ok"+role)
 	})
 	return mux
 }
@@ -206,17 +223,38 @@ func prune(ctx context.Context, o ServeOptions, db store.Store) error {
 	}
 }
 
-// live is a watch with the pipeline behind it.
-type live struct {
+// source is what a cluster is watched and read with.
+type source struct {
 	watcher *kube.Watcher
 	events  *kube.EventWatcher
-	runtime *pipeline.Runtime
+	readers pipeline.Readers
 	witness *pipeline.Witness
 	// workloads reads what issues are about.
 	workloads pipeline.WorkloadReader
+	index     *pipeline.EventIndex
+	redactor  *redact.Redactor
 }
 
-func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter *metrics.Meter, logger *slog.Logger) (*live, error) {
+// live is a watch with the pipeline behind it.
+type live struct {
+	*source
+	runtime *pipeline.Runtime
+}
+
+func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, term int64, meter *metrics.Meter, logger *slog.Logger) (*live, error) {
+	from, err := newSource(ctx, s, meter, logger)
+	if err != nil {
+		return nil, err
+	}
+	runtime, err := from.runtime(ctx, s, ledger, term, meter, logger)
+	if err != nil {
+		return nil, err
+	}
+	return &live{source: from, runtime: runtime}, nil
+}
+
+// newSource prepares to watch, and checks that it is allowed.
+func newSource(ctx context.Context, s Source, meter *metrics.Meter, logger *slog.Logger) (*source, error) {
 	witness := pipeline.NewWitness(meter, time.Now)
 	s.Config = kube.Overheard(s.Config, witness.Heard)
 	watcher, err := newWatcher(s, logger, tellShard(s, meter, logger))
@@ -241,29 +279,31 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, meter *metri
 	if err != nil {
 		return nil, err
 	}
+	return &source{watcher: watcher, events: events, readers: readers, witness: witness, workloads: workloads, index: index, redactor: redactor}, nil
+}
+
+// runtime prepares the pipeline behind a source, to write in a term to a ledger.
+func (f *source) runtime(ctx context.Context, s Source, ledger pipeline.Ledger, term int64, meter *metrics.Meter, logger *slog.Logger) (*pipeline.Runtime, error) {
 	o := pipeline.Options{
 		Cluster:    s.Cluster,
 		Selection:  s.Selector,
 		Shard:      s.Shard,
-		Scopes:     watcher.Scopes(),
+		Term:       term,
+		Scopes:     f.watcher.Scopes(),
 		Ledger:     ledger,
-		Readers:    readers,
-		EventIndex: index,
-		Redactor:   redactor,
+		Readers:    f.readers,
+		EventIndex: f.index,
+		Redactor:   f.redactor,
 		Merge:      s.Merge,
 		Meter:      meter,
-		Witness:    witness,
+		Witness:    f.witness,
 		Logger:     logger,
 		Now:        time.Now,
 	}
 	if archive, ok := ledger.(pipeline.Archive); ok {
 		o.Archive, o.Readers.History = archive, archive
 	}
-	runtime, err := pipeline.NewRuntime(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	return &live{watcher: watcher, events: events, runtime: runtime, witness: witness, workloads: workloads}, nil
+	return pipeline.NewRuntime(ctx, o)
 }
 
 // tellShard says which shard is watched, and returns what says whether the API server knows of it.

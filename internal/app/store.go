@@ -23,9 +23,23 @@ type StoreOptions struct {
 	ReadOnly bool
 	// Existing opens a history to write to it, and makes none.
 	Existing bool
+	// Server tells that a server opens it, and keeps others from doing the same where it is a file.
+	Server Server
 	// Logger is told what happens to the history as a whole; nil for nobody.
 	Logger *slog.Logger
 }
+
+// Server is how a server opens a history.
+type Server int
+
+// NoServer is for who reads, or writes a word and goes. Of the OnlyServer there is one at a time for
+// each file, and none of it beside an ElectedServer; of these a Lease chooses the one that
+// writes, and the terms of the history refuse one that was taken over from without knowing.
+const (
+	NoServer Server = iota
+	OnlyServer
+	ElectedServer
+)
 
 // OpenStore opens a history. Its errors never have the URL of a database in them.
 func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
@@ -43,7 +57,7 @@ func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
 		}
 		f.Close()
 	}
-	return sqlite.Open(ctx, sqlite.Options{Path: o.Location, ReadOnly: o.ReadOnly, Logger: o.Logger})
+	return sqlite.Open(ctx, sqlite.Options{Path: o.Location, ReadOnly: o.ReadOnly, Lock: lockOf(o.Server), Logger: o.Logger})
 }
 
 // StoreThere tells whether there may be a history: a file, or whatever a URL names, which only
@@ -103,4 +117,15 @@ func looksLikeURL(location string) bool { return notPaths.MatchString(location) 
 func isPostgres(location string) bool {
 	scheme, _, ok := strings.Cut(location, "://")
 	return ok && (strings.EqualFold(scheme, "postgres") || strings.EqualFold(scheme, "postgresql"))
+}
+
+func lockOf(s Server) sqlite.Lock {
+	switch s {
+	case OnlyServer:
+		return sqlite.Exclusive
+	case ElectedServer:
+		return sqlite.Shared
+	case NoServer:
+	}
+	return sqlite.NoLock
 }

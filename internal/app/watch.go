@@ -18,7 +18,7 @@ import (
 // Watch shows stops as they happen until ctx ends, each with its issue, and keeps nothing
 // but what ledger has of them.
 func Watch(ctx context.Context, s Source, settle time.Duration, logger *slog.Logger, ledger *pipeline.Memory, show func(record.Record) error) error {
-	live, err := newLive(ctx, s, ledger, metrics.New(prometheus.NewRegistry(), s.Version), logger)
+	live, err := newLive(ctx, s, ledger, 0, metrics.New(prometheus.NewRegistry(), s.Version), logger)
 	if err != nil {
 		return err
 	}

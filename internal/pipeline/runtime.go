@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -111,6 +112,8 @@ type Runtime struct {
 	eventTroubles map[string]string
 	done          []string // those of open that are complete and pending, once for each time
 	closed        bool
+	// stored is how far the scopes were stored, by key.
+	stored map[string]store.Scope
 	// unstored is why the last attempt to store failed, nil if it did not.
 	unstored error
 
@@ -149,6 +152,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		engine: NewEngine(o.Cluster, o.Redactor),
 		scopes: make(map[string]*scopeState),
 		open:   make(map[string]*opened),
+		stored: make(map[string]store.Scope),
 		wake:   make(chan struct{}, 1),
 		stops:  make(chan Finding, queued),
 		late:   make(chan string, queued),
@@ -288,7 +292,7 @@ func (r *Runtime) Apply(scope string, pod Object) {
 	defer r.mu.Unlock()
 	now := r.opts.Now()
 	r.observe(&pod, false, now)
-	r.seen(r.scope(scope), "", now)
+	r.seen(r.scope(scope), versionOf(&pod), now)
 }
 
 // Delete implements Sink.
@@ -299,7 +303,7 @@ func (r *Runtime) Delete(scope string, pod Object) {
 	r.add("", r.engine.Delete(&pod, false, now))
 	r.ended(r.ward.gone(pod.View.UID, now))
 	r.pending.Forget = append(r.pending.Forget, pod.View.UID)
-	r.seen(r.scope(scope), "", now)
+	r.seen(r.scope(scope), versionOf(&pod), now)
 }
 
 // Progress implements Sink.
@@ -548,6 +552,7 @@ func (r *Runtime) flushSome(ctx context.Context) (all bool, err error) {
 		}
 	}
 	r.mu.Lock()
+	maps.Copy(r.stored, b.Scopes)
 	for _, id := range done {
 		if o, ok := r.open[id]; ok {
 			if o.rounds--; o.rounds <= 0 {

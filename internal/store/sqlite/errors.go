@@ -53,7 +53,7 @@ func explain(err error) error {
 	case sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("the file, or the -wal and -shm beside it, cannot be opened; where the folder is read-only, copy all three to another one: %w", err)
 	case sqlite3.SQLITE_BUSY:
-		return fmt.Errorf("another process holds its lock: %w", err)
+		return fmt.Errorf("another process holds its lock: %w: %w", store.ErrUnavailable, err)
 	}
 	return err
 }

@@ -33,6 +33,8 @@ type Options struct {
 	// to it. It makes no file, except that SQLite may need the index (-shm) beside the
 	// log (-wal) of a process that was killed; and it never changes the schema.
 	ReadOnly bool
+	// Lock keeps other servers away for as long as the file is open.
+	Lock Lock
 	// Logger is told what happens to the file as a whole, such as a migration; nil for nobody.
 	Logger *slog.Logger
 	// Now is the clock by which the issue of a record that is read has a state; nil for time.Now.
@@ -51,6 +53,8 @@ type Store struct {
 	writer *writer
 	// stopGrouping ends what counts the records of an earlier version, where it still does.
 	stopGrouping func()
+	// lock is the file that is locked; nil for none.
+	lock *os.File
 }
 
 var _ store.Store = (*Store)(nil)
@@ -97,13 +101,17 @@ func open(ctx context.Context, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	size, err := checkFile(path)
+	held, err := lock(path, o.Lock)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, now: o.Now}
+	s := &Store{path: path, now: o.Now, lock: held}
+	size, err := checkFile(path)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if s.codec, err = sqlstore.NewCodec(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	if o.ReadOnly {
 		err = s.openReadOnly(ctx, size)
@@ -210,6 +218,9 @@ func (s *Store) Close() error {
 	}
 	if s.codec != nil {
 		s.codec.Close()
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("close store %s: %w", s.path, err)
