@@ -23,6 +23,13 @@ const (
 	maxOthers = 32
 )
 
+// othersOf is how many of the other containers are told of each of a pod's containers: where a pod
+// has very many they may all stop at once, and what is told of each of them is told of all.
+func othersOf(containers int) int {
+	const all = 2048
+	return min(maxOthers, max(4, all/max(1, containers)))
+}
+
 // clip bounds a text at a rune's border.
 func clip(s string) string { return clipTo(s, maxMessage) }
 

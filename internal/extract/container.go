@@ -213,8 +213,9 @@ func others(pod *corev1.Pod, but record.ContainerType, name string) []evidence.C
 
 func containers(pod *corev1.Pod, but record.ContainerType, name string, whole bool) []evidence.Container {
 	var out []evidence.Container
+	most := othersOf(len(pod.Spec.InitContainers) + len(pod.Spec.Containers) + len(pod.Spec.EphemeralContainers))
 	add := func(t record.ContainerType, n string) {
-		if len(out) < maxOthers && (t != but || n != name) {
+		if len(out) < most && (t != but || n != name) {
 			out = append(out, container(pod, t, n, whole))
 		}
 	}
