@@ -93,22 +93,9 @@ func (s *Store) Amend(ctx context.Context, id string, action issue.Action) (issu
 		if err := holds(clusters); err != nil {
 			return err
 		}
-		g := sqlstore.NewGroup(ctx, tx, s.codec, s.logger)
-		i, err := g.ByID(sqlstore.IssueID(id))
-		if err != nil {
-			return err
-		}
-		if i == nil {
-			return store.ErrNotFound
-		}
-		if err := i.Amend(action); err != nil {
-			return err
-		}
-		if err := g.Put(i); err != nil {
-			return err
-		}
-		out = *i
-		return g.Flush()
+		var err error
+		out, err = sqlstore.NewGroup(ctx, tx, s.codec, s.logger).Amend(id, action)
+		return err
 	})
 	if err != nil {
 		return issue.Issue{}, err

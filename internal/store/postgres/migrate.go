@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 //go:embed migrations/*.sql
@@ -36,7 +38,7 @@ func (s *Store) check(ctx context.Context) error {
 // versions returns the last migration that was applied, 0 if none was, and the last that this
 // program knows. A database beyond that is refused. It writes nothing.
 func (s *Store) versions(ctx context.Context) (have, want int64, err error) {
-	if want, err = wantedVersion(); err != nil {
+	if want, err = sqlstore.LastMigration(migrations); err != nil {
 		return 0, 0, err
 	}
 	var ours, guard bool
@@ -61,23 +63,6 @@ func (s *Store) versions(ctx context.Context) (have, want int64, err error) {
 		return 0, 0, fmt.Errorf("it was written by a newer version of whyrestart (schema %d, this program knows up to %d); use that version, or give another database", have, want)
 	}
 	return have, want, nil
-}
-
-// wantedVersion is the number of the last migration.
-func wantedVersion() (int64, error) {
-	files, err := fs.ReadDir(migrations, "migrations")
-	if err != nil {
-		return 0, fmt.Errorf("list the migrations: %w", err)
-	}
-	var last int64
-	for _, f := range files {
-		n, err := goose.NumericComponent(f.Name())
-		if err != nil {
-			return 0, fmt.Errorf("number of a migration: %w", err)
-		}
-		last = max(last, n)
-	}
-	return last, nil
 }
 
 // migrate brings the schema to what this program needs. Several processes may do so at once: one
@@ -139,13 +124,13 @@ func (s *Store) tryGuard(ctx context.Context) error {
 	})
 }
 
-func (s *Store) upgrade(ctx context.Context, have, want int64) error {
+func (s *Store) upgrade(ctx context.Context, have, want int64) (err error) {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return fmt.Errorf("find the migrations: %w", err)
 	}
 	db := stdlib.OpenDBFromPool(s.pool)
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	p, err := goose.NewProvider(goose.DialectPostgres, db, sub,
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()), goose.WithTableName(versionTable))
 	if err != nil {

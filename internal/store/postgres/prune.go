@@ -41,6 +41,9 @@ func (p *pruner) prune(ctx context.Context, r store.Retention) error {
 	if err := p.clean(ctx); err != nil {
 		return err
 	}
+	if err := p.recount(ctx); err != nil {
+		return err
+	}
 	if !r.Before.IsZero() {
 		if err := p.byAge(ctx, sqlstore.Nanos(r.Before)); err != nil {
 			return err

@@ -131,7 +131,8 @@ func (s *Store) Gaps(ctx context.Context, cluster string, from, to time.Time) ([
 }
 
 // Stats implements store.Reader. Bytes is the size of the documents of records, with their logs and
-// evidence, as they are compressed: what partitions and indexes add is the server's.
+// evidence, as they are compressed, and rowSize for each record: kept as a total, not measured. What
+// else is stored, and what the server has not cleaned up yet, comes on top.
 func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	out := store.Stats{Location: s.location}
 	var oldest, newest int64

@@ -28,7 +28,11 @@ type heldRecord struct {
 	isNew, moved bool
 }
 
-func (h *heldRecord) bytes() int64 { return h.doc + h.log + h.evidence }
+// rowSize is about what a record takes beside its documents: its columns, the entries of its indexes, its
+// key and its change. Measured with 8000 samples: 1.7 KB, a part of it free for the next ones.
+const rowSize = 1500
+
+func (h *heldRecord) bytes() int64 { return rowSize + h.doc + h.log + h.evidence }
 
 // A change is an entry of the outbox.
 type change struct {
@@ -158,6 +162,7 @@ func (a *appender) add(next sqlstore.Encoded) (*heldRecord, error) {
 		h.newLog = a.store.codec.PackLog(next.Log)
 		a.size(h, &h.log, h.newLog)
 	}
+	a.cluster(h.record.Cluster).bytes += rowSize
 	a.count(&h.record, 1)
 	a.changed(h, false)
 	return h, nil

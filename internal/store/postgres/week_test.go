@@ -169,3 +169,36 @@ func TestSpell(t *testing.T) {
 		}
 	})
 }
+
+// An issue that cannot be read holds up nothing, and its records are counted anew.
+func TestLostIssue(t *testing.T) {
+	s := openTest(t, Options{URL: pgtest.NewDatabase(t), Now: storetest.Epoch})
+	same := func(id string) record.Record {
+		r := storetest.Sample(1)
+		r.ID = id
+		return r
+	}
+	put := func(ids ...string) {
+		t.Helper()
+		var b store.Batch
+		for _, id := range ids {
+			b.Records = append(b.Records, same(id))
+		}
+		if err := s.Append(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("one", "two", "three")
+	execute(t, s.pool.Config().ConnString(), "UPDATE whyrestart.issues SET doc = 'x'")
+	put("four")
+	if stats, err := s.Stats(t.Context()); err != nil || stats.Ungrouped != 3 {
+		t.Errorf("%+v, error %v", stats, err)
+	}
+	if _, err := s.Prune(t.Context(), store.Retention{}); err != nil {
+		t.Fatal(err)
+	}
+	issues, _, err := s.Issues(t.Context(), store.IssueQuery{})
+	if err != nil || len(issues) != 1 || issues[0].Count != 4 {
+		t.Errorf("the issues are %+v, error %v", issues, err)
+	}
+}

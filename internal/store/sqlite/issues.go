@@ -104,22 +104,9 @@ func (s *Store) Amend(ctx context.Context, id string, action issue.Action) (issu
 	}
 	var out issue.Issue
 	err := s.writer.transact(ctx, func(tx *sql.Tx) error {
-		g := newGroup(ctx, tx, s.writer)
-		i, err := g.ByID(sqlstore.IssueID(id))
-		if err != nil {
-			return err
-		}
-		if i == nil {
-			return store.ErrNotFound
-		}
-		if err := i.Amend(action); err != nil {
-			return err
-		}
-		if err := g.Put(i); err != nil {
-			return err
-		}
-		out = *i
-		return g.Flush()
+		var err error
+		out, err = newGroup(ctx, tx, s.writer).Amend(id, action)
+		return err
 	})
 	if err != nil {
 		return issue.Issue{}, writeError(attempt, err)
@@ -217,6 +204,11 @@ func query(ctx context.Context, db querier, text string, args []any, row func(sc
 	if err != nil {
 		return err
 	}
+	return scanAll(rows, row)
+}
+
+// scanAll calls row for each of the rows, with what scans it, and closes them.
+func scanAll(rows *sql.Rows, row func(scan func(...any) error) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := row(rows.Scan); err != nil {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 //go:embed migrations/*.sql
@@ -61,28 +63,11 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 	return p, nil
 }
 
-// wantedVersion is the number of the last migration.
-func wantedVersion() (int64, error) {
-	files, err := fs.ReadDir(migrations, "migrations")
-	if err != nil {
-		return 0, fmt.Errorf("list the migrations: %w", err)
-	}
-	var last int64
-	for _, f := range files {
-		n, err := goose.NumericComponent(f.Name())
-		if err != nil {
-			return 0, fmt.Errorf("number of a migration: %w", err)
-		}
-		last = max(last, n)
-	}
-	return last, nil
-}
-
 // versions returns the last migration that was applied, 0 if none was, and the last that
 // this program knows. A file beyond that is refused. It writes nothing, unlike goose's
 // own way to ask.
 func versions(ctx context.Context, db querier) (have, want int64, err error) {
-	if want, err = wantedVersion(); err != nil {
+	if want, err = sqlstore.LastMigration(migrations); err != nil {
 		return 0, 0, err
 	}
 	err = db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'goose_db_version'").Scan(&have)

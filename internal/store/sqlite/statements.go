@@ -63,13 +63,7 @@ func (t *transaction) Query(s sqlstore.Statement, args []any, row func(scan func
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return scanAll(rows, row)
 }
 
 // Exec implements sqlstore.Tx.

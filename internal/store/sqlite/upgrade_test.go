@@ -27,6 +27,7 @@ import (
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
+	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 	"github.com/whyrestart/whyrestart/internal/store/storetest"
 )
 
@@ -349,7 +350,7 @@ func TestUpgradeReadOnly(t *testing.T) {
 		if err == nil {
 			t.Fatal(s.Close(), "it was opened")
 		}
-		want, werr := wantedVersion()
+		want, werr := sqlstore.LastMigration(migrations)
 		if werr != nil {
 			t.Fatal(werr)
 		}
@@ -367,7 +368,7 @@ func TestUpgradeReadOnly(t *testing.T) {
 // A newer schema is refused, by a sentence that names both and says what to do.
 func TestNewerSchemaIsRefused(t *testing.T) {
 	path := stored(t, 1)
-	want, err := wantedVersion()
+	want, err := sqlstore.LastMigration(migrations)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store"
 )
 
 // A Group is issue.Tx in a transaction. What was read or put stays in memory until Flush
@@ -442,6 +443,25 @@ func (g *Group) Post(old *record.Record, was issue.Place, next *record.Record) (
 		return issue.Place{}, fmt.Errorf("count it in its issue: %w", err)
 	}
 	return place, nil
+}
+
+// Amend applies an action to an issue, and returns it as it is then; store.ErrNotFound where there is
+// none.
+func (g *Group) Amend(id string, action issue.Action) (issue.Issue, error) {
+	i, err := g.ByID(IssueID(id))
+	if err != nil {
+		return issue.Issue{}, err
+	}
+	if i == nil {
+		return issue.Issue{}, store.ErrNotFound
+	}
+	if err := i.Amend(action); err != nil {
+		return issue.Issue{}, err
+	}
+	if err := g.Put(i); err != nil {
+		return issue.Issue{}, err
+	}
+	return *i, g.Flush()
 }
 
 // Release takes removed stalls that lasted out of what their issues have open: nobody will
