@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -158,4 +159,51 @@ func TestFailedReadingIsTriedAgain(t *testing.T) {
 			t.Errorf("told at last: %s/%s, missing %v", r.Diagnosis.Cause, r.Diagnosis.Detail, r.Diagnosis.Missing)
 		}
 	})
+}
+
+// absence answers whether a pod is there.
+type absence struct {
+	cluster
+	pod *corev1.Pod
+	err error
+}
+
+func (a *absence) Pod(context.Context, string, string) (*corev1.Pod, error) { return a.pod, a.err }
+
+// A list with a selector lacks pods that are gone, and pods whose labels no longer fit: the ends of
+// the first are recorded, and nothing is claimed of the others, nor where nobody can tell.
+func TestAbsentFromSelection(t *testing.T) {
+	there := pod("u", 3, running(0))
+	other := pod("u", 3, running(0))
+	other.UID = "another"
+	for _, tc := range []struct {
+		name string
+		a    absence
+		want int
+	}{
+		{"gone", absence{err: missingObject}, 1},
+		{"replaced under its name", absence{pod: other}, 1},
+		{"relabelled", absence{pod: there}, 0},
+		{"unknown", absence{err: errors.New("the server is busy")}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := new(ledger)
+				g := start(t, l, func(o *Options) { o.Selection, o.Readers.Cluster = "app=web", &tc.a })
+				g.Replace("", []Object{object(pod("u", 1, running(0)))}, "1")
+				g.Replace("", nil, "9")
+				time.Sleep(time.Minute)
+				g.end(t)
+				stops := 0
+				for _, r := range g.told {
+					if r.Stop != nil {
+						stops++
+					}
+				}
+				if stops != tc.want {
+					t.Errorf("%d ends are recorded, want %d: %+v", stops, tc.want, g.told)
+				}
+			})
+		})
+	}
 }

@@ -124,6 +124,7 @@ type Runtime struct {
 	stops  chan Finding        // to collect for
 	late   chan string         // to look at again, by ID
 	stalls chan detect.Episode // to diagnose or to end
+	doubts chan []Finding      // of pods that may be gone
 
 	// told is signalled when something was stored.
 	told chan struct{}
@@ -159,6 +160,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 
 		eventTroubles: make(map[string]string),
 		stalls:        make(chan detect.Episode, queued),
+		doubts:        make(chan []Finding, queued),
 		told:          make(chan struct{}, 1),
 	}
 	if r.opts.Witness == nil {
@@ -243,7 +245,9 @@ func (r *Runtime) Replace(scope string, pods []Object, version string) {
 		r.ended(r.ward.gone(uid, now))
 		if r.opts.Selection == "" {
 			r.add("", found)
-		} // else it may exist, and its labels no longer fit: no end is claimed
+		} else {
+			r.doubt(uid, found)
+		}
 		r.pending.Forget = append(r.pending.Forget, uid)
 	}
 	if first {

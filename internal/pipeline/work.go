@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/whyrestart/whyrestart/internal/detect"
 	"github.com/whyrestart/whyrestart/internal/evidence"
@@ -53,8 +54,43 @@ func (r *Runtime) lookAgain(ctx context.Context) {
 			r.within(ctx, func(ctx context.Context) { r.again(ctx, id) })
 		case ep := <-r.stalls:
 			r.within(ctx, func(ctx context.Context) { r.stall(ctx, &ep) })
+		case found := <-r.doubts:
+			r.within(ctx, func(ctx context.Context) { r.whether(ctx, found) })
 		}
 	}
+}
+
+// doubt queues the ends of a pod that a list with a selector lacks: it is gone, or its labels no longer
+// fit, and then it goes on. The caller holds mu.
+func (r *Runtime) doubt(uid string, found []Finding) {
+	if len(found) == 0 {
+		return
+	}
+	select {
+	case r.doubts <- found:
+	default: // what cannot be asked is not claimed
+		r.opts.Logger.Warn("cannot tell whether a pod is gone or was relabelled: too many at once", "uid", uid)
+	}
+}
+
+// whether records the ends of a pod if it is gone.
+func (r *Runtime) whether(ctx context.Context, found []Finding) {
+	if r.opts.Readers.Cluster == nil {
+		return
+	}
+	of := &found[0].Record
+	pod, err := r.opts.Readers.Cluster.Pod(ctx, of.Namespace, of.Pod)
+	r.opts.Meter.Read(whatPod, err)
+	switch {
+	case err == nil && string(pod.UID) == of.PodUID:
+		return // it is there
+	case err != nil && !apierrors.IsNotFound(err):
+		r.opts.Logger.Warn("cannot tell whether a pod is gone or was relabelled", "namespace", of.Namespace, "pod", of.Pod, "err", err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.add("", found)
 }
 
 func (r *Runtime) within(ctx context.Context, do func(context.Context)) {
