@@ -24,6 +24,10 @@ type Relay struct {
 	// Deliver tells the consumer. After an error nothing more is delivered.
 	Deliver func(record.Record) error
 	Now     func() time.Time
+
+	// delivered are the changes that were delivered and could not be acknowledged yet, with the IDs of
+	// their records: while the store cannot be written, nobody is told of them again and again.
+	delivered map[int64]string
 }
 
 // page is how many changes are asked for at once.
@@ -107,7 +111,11 @@ func (r *Relay) relay(ctx context.Context) (time.Duration, error) {
 		}
 		n, wait, err := r.deliver(changes)
 		if n > 0 {
-			if ackErr := r.Ledger.Acknowledge(ctx, r.Outbox, changes[n-1].Seq); ackErr != nil && err == nil {
+			ackErr := r.Ledger.Acknowledge(ctx, r.Outbox, changes[n-1].Seq)
+			switch {
+			case ackErr == nil:
+				clear(r.delivered)
+			case err == nil:
 				err = fmt.Errorf("acknowledge the changes for %s: %w", r.Outbox.Consumer, ackErr)
 			}
 		}
@@ -119,6 +127,9 @@ func (r *Relay) relay(ctx context.Context) (time.Duration, error) {
 
 func (r *Relay) deliver(changes []store.Change) (n int, wait time.Duration, err error) {
 	for i, c := range changes {
+		if r.delivered[c.Seq] == c.Record.ID {
+			continue
+		}
 		if r.Settled != nil && !r.Settled(c.Record.ID) {
 			if left := c.Record.ObservedAt.Add(r.Settle).Sub(r.Now()); left > 0 {
 				return i, min(left, r.Settle), nil // a clock that was set back makes it no longer
@@ -127,6 +138,10 @@ func (r *Relay) deliver(changes []store.Change) (n int, wait time.Duration, err 
 		if err := r.Deliver(c.Record); err != nil {
 			return i, 0, fmt.Errorf("deliver to %s: %w", r.Outbox.Consumer, err)
 		}
+		if r.delivered == nil {
+			r.delivered = make(map[int64]string)
+		}
+		r.delivered[c.Seq] = c.Record.ID
 	}
 	return len(changes), 0, nil
 }
