@@ -61,7 +61,7 @@ func TestOpenStoreRefusesWhatIsNoPath(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, location := range []string{
 		"mysql://me:hunter2@db/x", "postgres:/me:hunter2@db/x", "postgres:me:hunter2@db", "host=db password=hunter2", "password = hunter2",
-		"postgres://me:hunter2#x@db/x", "postgres://me:hunter2/x@db/x", "postgres://me:hunter2%zz@db/x", "postgres://me:hunter2@db:port/x", "POSTGRES://me:hunter2@[::1/x",
+		"postgres://me:hunter2#x@db/x", "postgres://me:hunter2/x@db/x", "postgres://me:a@hunter2@db/x", "postgres://me:hunter2%zz@db/x", "postgres://me:hunter2@db:port/x", "POSTGRES://me:hunter2@[::1/x",
 	} {
 		db, err := OpenStore(t.Context(), StoreOptions{Location: location})
 		if err == nil {

@@ -22,7 +22,6 @@ import (
 	"github.com/whyrestart/whyrestart/internal/evidence"
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
-	"github.com/whyrestart/whyrestart/internal/store/sqlite"
 )
 
 func TestMain(m *testing.M) {
@@ -104,7 +103,7 @@ func unpack(ts *testscript.TestScript, path string) []byte {
 // makeHistory stores what a replay finds, with a log beside the first stop.
 func makeHistory(ts *testscript.TestScript, stream []byte, path string) {
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: path})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: path})
 	ts.Check(err)
 	var found []record.Record
 	_, err = app.Replay(ctx, "", []string{"-"}, bytes.NewReader(stream), func(r record.Record) error {
@@ -152,7 +151,7 @@ func makeOutdated(ts *testscript.TestScript, dump, path string) {
 	ctx := context.Background()
 	found, _, err := app.LookInto(ctx, "", dump, nil, nil)
 	ts.Check(err)
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: path})
+	db, err := app.OpenStore(ctx, app.StoreOptions{Location: path})
 	ts.Check(err)
 	b := store.Batch{Evidence: make(map[string]evidence.Evidence)}
 	for _, f := range found {

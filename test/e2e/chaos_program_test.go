@@ -168,6 +168,9 @@ func (v *victim) ended(most time.Duration) error {
 
 // integrity checks a copy of a store, as it lies there now, and says what is wrong with it.
 func integrity(store, dir string) string {
+	if strings.HasPrefix(store, "postgres://") {
+		return "" // its pages are for the server to check
+	}
 	to, err := os.MkdirTemp(dir, "check-")
 	if err != nil {
 		return err.Error()

@@ -76,8 +76,9 @@ func (s *Store) failed(ctx context.Context, attempt string, err error) error {
 	case errors.Is(err, store.ErrFenced), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrAmbiguous):
 		return fmt.Errorf("%s: %w", attempt, err)
 	case passes(err):
-		if c := code(err); c == "25006" || strings.HasPrefix(c, "57P") {
-			// The other connections lead to the same server.
+		if c := code(err); c == "25006" || strings.HasPrefix(c, "57P") || c == "" && (pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded)) {
+			// The other connections lead to the same server, which became a standby, ends, or hangs: each of
+			// them would cost as long again.
 			s.pool.Reset()
 		}
 		return fmt.Errorf("%s: %w: %w", attempt, store.ErrUnavailable, plain(err))
@@ -89,12 +90,21 @@ func (s *Store) failed(ctx context.Context, attempt string, err error) error {
 func plain(err error) error {
 	if e, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		if inner := errors.Unwrap(e); inner != nil {
-			return fmt.Errorf("connect: %w", inner)
+			return &connectError{inner}
 		}
 		return errors.New("connect: it failed")
 	}
 	return err
 }
+
+// connectError says in one line how it went with each server.
+type connectError struct{ error }
+
+func (e *connectError) Error() string {
+	return "connect: " + strings.Join(strings.FieldsFunc(e.error.Error(), func(r rune) bool { return r == '\n' }), "; ")
+}
+
+func (e *connectError) Unwrap() error { return e.error }
 
 // openError is failed of opening: who is refused by name or password is told so for good.
 func openError(ctx context.Context, attempt string, err error) error {

@@ -114,7 +114,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 // errURL says no more, because what a parser says of a URL may have the password in it.
-var errURL = errors.New("the connection string cannot be read; it is like postgres://user@host:5432/database?sslmode=verify-full, with the password in PGPASSWORD or in a password file")
+var errURL = errors.New("a port, a parameter of the URL, or a PG variable of the environment cannot be read, or a file that one of them names: see sslmode, sslrootcert, sslcert, sslkey, target_session_attrs, connect_timeout, service and those that begin with pool_")
 
 func configure(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -147,10 +147,13 @@ func location(c *pgx.ConnConfig) string {
 			hosts = append(hosts, a)
 		}
 	}
-	return "postgres://" + strings.Join(hosts, ",") + "/" + c.Database
+	return "PostgreSQL database " + c.Database + " on " + strings.Join(hosts, ", ")
 }
 
 func address(host string, port uint16) string {
+	if strings.HasPrefix(host, "/") {
+		return host // the folder of a socket
+	}
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
