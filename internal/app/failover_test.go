@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -57,7 +56,7 @@ const perBatch = 3
 // write opens a history and begins to write to it.
 func write(t *testing.T, location, cluster string) *faulted {
 	t.Helper()
-	db, err := OpenStore(t.Context(), StoreOptions{Location: location, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	db, err := OpenStore(t.Context(), StoreOptions{Location: location, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
