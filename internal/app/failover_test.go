@@ -280,6 +280,7 @@ func pair(t *testing.T) (primary, standby *pgtest.Server, location string) {
 }
 
 func TestFailoverByKill(t *testing.T) {
+	t.Parallel()
 	primary, standby, location := pair(t)
 	h := write(t, location, "prod")
 	h.more(20)
@@ -293,7 +294,7 @@ func TestFailoverByKill(t *testing.T) {
 // A primary that hangs is worse than one that is dead: connections stay open, new ones are
 // accepted by the kernel, and nothing answers.
 func TestFailoverByFreeze(t *testing.T) {
-	t.Parallel() // it waits for the time that a transaction has
+	t.Parallel()
 	primary, standby, location := pair(t)
 	h := write(t, location, "prod")
 	h.more(20)
@@ -307,6 +308,7 @@ func TestFailoverByFreeze(t *testing.T) {
 
 // What was frozen for less than anybody waits goes on as if nothing had been.
 func TestThaw(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
 	h := write(t, bounded(server.NewDatabase(t)), "prod")
 	for range 10 {
@@ -321,6 +323,7 @@ func TestThaw(t *testing.T) {
 }
 
 func TestRestartOfTheServer(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
 	h := write(t, bounded(server.NewDatabase(t)), "prod")
 	for range 2 {
@@ -337,6 +340,7 @@ func TestRestartOfTheServer(t *testing.T) {
 
 // Connections that are cut at any moment, commits among them.
 func TestConnectionsCut(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
 	h := write(t, bounded(server.NewDatabase(t)), "prod")
 	for range 30 {
@@ -349,6 +353,7 @@ func TestConnectionsCut(t *testing.T) {
 
 // A server that has no connection left refuses, and is asked again.
 func TestOutOfConnections(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
 	location := server.NewDatabase(t)
 	server.Exec(t, "postgres", "CREATE ROLE app LOGIN")
@@ -365,6 +370,7 @@ func TestOutOfConnections(t *testing.T) {
 
 // Several clusters write to one database at once, and each is told only its own.
 func TestClustersInOneDatabase(t *testing.T) {
+	t.Parallel()
 	location := bounded(pgtest.NewDatabase(t))
 	a, b := write(t, location, "a"), write(t, location, "b")
 	a.more(30)
