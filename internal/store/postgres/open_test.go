@@ -87,7 +87,7 @@ func TestOpenRefuses(t *testing.T) {
 				s.Close()
 				t.Fatal("it was opened")
 			}
-			if !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "open store postgres://") || errors.Is(err, store.ErrUnavailable) {
+			if !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "open store PostgreSQL database test_") || errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("%v: want %q", err, c.want)
 			}
 		})
