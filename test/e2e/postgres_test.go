@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -13,11 +14,14 @@ import (
 // groupDatabase is what these faults are done to, in docs/reliability.md.
 const groupDatabase = "the database (PostgreSQL)"
 
-// TestPostgres does to the database of a whyrestart what can happen to one, while containers
+// TestChaosPostgres does to the database of a whyrestart what can happen to one, while containers
 // restart every second and whyrestart is killed in between. It is judged as TestChaos is.
-func TestPostgres(t *testing.T) {
+func TestChaosPostgres(t *testing.T) {
 	if theSuite.node == nil {
 		t.Skipf("it takes the account of test/cluster: there is none in %s", stateDir())
+	}
+	if os.Getenv("WHYRESTART_E2E_POSTGRES") == "" {
+		t.Skip("it is played where WHYRESTART_E2E_POSTGRES is set")
 	}
 	primary := pgtest.Start(t, pgtest.Options{})
 	primary.Exec(t, "postgres", "CREATE DATABASE history")
