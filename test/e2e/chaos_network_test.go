@@ -132,7 +132,7 @@ func (k *chaos) networkFaults() []fault {
 			w.with(k.during(4*time.Second, 8*time.Second), toxic{"bandwidth", "downstream", `"rate": 8`}, toxic{"slicer", "upstream", `"average_size": 40, "size_variation": 20, "delay": 1000`}, toxic{"slow_close", "downstream", `"delay": 2000`})
 		})),
 		k.halfOpen(half, &noticed),
-		inLong(wired("half-open: nothing gets to the server, and the connection stays", 1, "The watch goes on, as events still come; what is asked for beside it (logs, nodes) is given up by its own time-outs.", func(w *wire) {
+		inLong(wired("half-open: nothing gets to the server, and the connection stays", 1, "The watch goes on, as events still come; what is asked for beside it (logs, nodes) gets no answer meanwhile.", func(w *wire) {
 			w.with(k.during(5*time.Second, 12*time.Second), toxic{"timeout", "upstream", `"timeout": 0`})
 		})),
 		inLong(k.mangling("events sent twice, and again later", &mangler{again: 0.4, late: 0.3})),
