@@ -205,7 +205,7 @@ func prune(ctx context.Context, o ServeOptions, db store.Store) error {
 		next := pruneEvery
 		r := store.Retention{MaxBytes: o.RetainBytes, PerIssue: o.RetainPerIssue}
 		if o.RetainFor > 0 {
-			r.Before = time.Now().Add(-o.RetainFor)
+			r.Before, r.Slack = time.Now().Add(-o.RetainFor), retainSlack(o.RetainFor)
 		}
 		n, err := db.Prune(ctx, r)
 		if errors.Is(err, store.ErrUnavailable) {
@@ -221,6 +221,15 @@ func prune(ctx context.Context, o ServeOptions, db store.Store) error {
 		case <-time.After(next):
 		}
 	}
+}
+
+// retainSlack is for how much longer records may be kept: a week where that is little of it.
+func retainSlack(retain time.Duration) time.Duration {
+	const week = 7 * 24 * time.Hour
+	if retain < 4*week {
+		return 0
+	}
+	return week
 }
 
 // source is what a cluster is watched and read with.

@@ -172,6 +172,9 @@ type Retention struct {
 	// that ended before it. Their issues go on counting them. What was seen last before it as a whole
 	// goes too: incidents, and issues that nobody muted or archived.
 	Before time.Time
+	// Slack is for how much longer than that they may be kept, where it spares the store work: a store
+	// that is partitioned by time then removes whole partitions, and no rows.
+	Slack time.Duration
 	// PerIssue removes the oldest records of each issue, all but stalls that last, until it has at
 	// most this many.
 	PerIssue int

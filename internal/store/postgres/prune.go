@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/whyrestart/whyrestart/internal/record"
 	"github.com/whyrestart/whyrestart/internal/store"
@@ -45,7 +46,7 @@ func (p *pruner) prune(ctx context.Context, r store.Retention) error {
 		return err
 	}
 	if !r.Before.IsZero() {
-		if err := p.byAge(ctx, sqlstore.Nanos(r.Before)); err != nil {
+		if err := p.byAge(ctx, edge(sqlstore.Nanos(r.Before), r.Slack)); err != nil {
 			return err
 		}
 	}
@@ -60,6 +61,14 @@ func (p *pruner) prune(ctx context.Context, r store.Retention) error {
 		}
 	}
 	return p.changes(ctx)
+}
+
+// edge is the bound that is applied: the beginning of its week, where that is allowed.
+func edge(before int64, slack time.Duration) int64 {
+	if int64(slack) < week || before < 0 {
+		return before
+	}
+	return before - before%week
 }
 
 func (p *pruner) byAge(ctx context.Context, before int64) error {

@@ -120,6 +120,26 @@ func TestWeeks(t *testing.T) {
 	}
 }
 
+// With some slack no row is removed one by one: nothing of the week of the bound goes.
+func TestWeekOfTheBoundStays(t *testing.T) {
+	s := openTest(t, Options{URL: pgtest.NewDatabase(t), Now: storetest.Epoch})
+	if err := s.Append(t.Context(), store.Batch{Records: []record.Record{weeksAgo(2, "two", nil), weeksAgo(3, "three", nil), weeksAgo(4, "four", nil)}}); err != nil {
+		t.Fatal(err)
+	}
+	// A moment after the one of three weeks ago, in its week.
+	before := storetest.Epoch().AddDate(0, 0, -21).Add(time.Second)
+	n, err := s.Prune(t.Context(), store.Retention{Before: before, Slack: 7 * 24 * time.Hour})
+	if err != nil || n != 1 {
+		t.Errorf("%d records were removed, want 1; error %v", n, err)
+	}
+	if got := partitions(t, s); got != "0 -3 -2 0 1" {
+		t.Errorf("the partitions are those of %s", got)
+	}
+	if n, err = s.Prune(t.Context(), store.Retention{Before: before}); err != nil || n != 1 {
+		t.Errorf("without slack %d records were removed, want 1; error %v", n, err)
+	}
+}
+
 // A Prune that was killed between detaching a week and dropping it is gone on with; meanwhile its records
 // are gone, and can come again.
 func TestWeekHalfDropped(t *testing.T) {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -133,6 +134,27 @@ func pruneByAge(t *testing.T, f *fixture) {
 	equal(t, "a record that comes again", withoutLog(records[0]), f.get(t, records[0].ID))
 	if n := f.prune(t, store.Retention{}); n != 0 {
 		t.Errorf("no retention removed %d records", n)
+	}
+}
+
+// What is older than the bound and the slack goes; what is younger than the bound stays.
+func pruneWithSlack(t *testing.T, f *fixture) {
+	const day = 24 * time.Hour
+	daysAgo := func(n int) record.Record {
+		return with(stop(n), func(r *record.Record) { r.FinishedAt = Epoch().Add(-time.Duration(n) * day) })
+	}
+	var records []record.Record
+	for n := range 60 {
+		records = append(records, daysAgo(n))
+	}
+	f.records(t, records...)
+	f.prune(t, store.Retention{Before: Epoch().Add(-28 * day), Slack: 7 * day})
+	left := ids(f.all(t, store.Query{}))
+	for n := range 60 {
+		there := slices.Contains(left, daysAgo(n).ID)
+		if n <= 28 && !there || n > 35 && there {
+			t.Errorf("a record of %d days ago is there: %t", n, there)
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ func Run(t *testing.T, h Harness) {
 		{"Claim", claim},
 		{"WritersOfClusters", writersOfClusters},
 		{"PruneByAge", pruneByAge},
+		{"PruneWithSlack", pruneWithSlack},
 		{"PruneBySize", pruneBySize},
 		{"PruneChanges", pruneChanges},
 		{"Totals", totals},
