@@ -162,8 +162,11 @@ func (p *replica) campaign(ctx context.Context) error {
 			// was frozen. It is given time to show.
 			p.o.Logger.Warn("another whyrestart writes this history; this replica follows", "err", err)
 			pause = p.o.LeaderElection.LeaseDuration
-		case errors.Is(err, store.ErrUnavailable):
+		case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+			// It is another's turn to try, and what was not stored is remembered. A history that
+			// hangs while it is left is no reason to end either.
 			p.o.Logger.Error("cannot lead: the history cannot be reached", "err", err)
+			pause = p.o.LeaderElection.LeaseDuration
 		default:
 			return err
 		}
@@ -239,7 +242,14 @@ func (p *replica) open(ctx context.Context) (store.Store, error) {
 }
 
 func (p *replica) leadWith(ctx context.Context, db store.Store, began time.Time) error {
-	term, err := claim(ctx, p.o, db)
+	if !p.lease.held() {
+		return errNotLeading // a process that was frozen before here would take over from who leads now
+	}
+	// A history that only this replica cannot reach is another's to write: nothing is lost yet by
+	// giving the Lease back.
+	claiming, cancel := context.WithTimeout(ctx, p.o.LeaderElection.LeaseDuration)
+	term, err := claim(claiming, p.o, db)
+	cancel()
 	if err != nil {
 		return err
 	}
@@ -284,7 +294,7 @@ func (p *replica) leadWith(ctx context.Context, db store.Store, began time.Time)
 	g.Go(func() error { return prune(gctx, p.o, db) })
 	l := &live{source: p.source, runtime: runtime}
 	g.Go(func() error { return l.witnessing(gctx, p.o.Source, db, p.meter, p.o.Logger) })
-	g.Go(func() error { return l.steward(p.o.Source, db, p.meter, p.o.Logger).Run(gctx) })
+	g.Go(func() error { return l.steward(p.o.Source, db, term, p.meter, p.o.Logger).Run(gctx) })
 	err = g.Wait()
 	p.set(nil, "")
 	p.standby.Follow()

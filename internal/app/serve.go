@@ -161,7 +161,7 @@ func serve(ctx context.Context, o ServeOptions, db store.Store, d *door) error {
 	g.Go(func() error { return live.tell(gctx, relay) })
 	g.Go(func() error { return prune(gctx, o, db) })
 	g.Go(func() error { return live.witnessing(gctx, o.Source, db, meter, o.Logger) })
-	g.Go(func() error { return live.steward(o.Source, db, meter, o.Logger).Run(gctx) })
+	g.Go(func() error { return live.steward(o.Source, db, term, meter, o.Logger).Run(gctx) })
 	err = g.Wait()
 	o.Logger.Info("stopped")
 	if errors.Is(err, store.ErrFenced) {
@@ -341,10 +341,11 @@ func tellShard(s Source, meter *metrics.Meter, logger *slog.Logger) func(byServe
 }
 
 // steward looks after the issues of what is watched.
-func (l *live) steward(s Source, db store.Store, meter *metrics.Meter, logger *slog.Logger) *pipeline.Steward {
+func (l *live) steward(s Source, db store.Store, term int64, meter *metrics.Meter, logger *slog.Logger) *pipeline.Steward {
 	return &pipeline.Steward{
 		Cluster:   s.Cluster,
 		Shard:     s.Shard,
+		Term:      term,
 		Store:     db,
 		Workloads: l.workloads,
 		Watches: func(namespace string) bool {

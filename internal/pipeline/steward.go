@@ -68,6 +68,8 @@ type Steward struct {
 	Workloads WorkloadReader
 	// Shard is what of the cluster is looked after and counted; the rest is another's.
 	Shard shard.Shard
+	// Term is that in which Shard was claimed (see store.Batch); 0 where it was not.
+	Term int64
 	// Watches tells whether the pods of a namespace are watched, and Selector which of them: of
 	// others nobody knows that they did not stop. An empty Selector is all of them.
 	Watches  func(namespace string) bool
@@ -92,7 +94,8 @@ type look struct {
 	gone time.Time
 }
 
-// Run looks after the issues until ctx ends. What fails is tried again.
+// Run looks after the issues until ctx ends, or another process has claimed the history. What else
+// fails is tried again.
 func (s *Steward) Run(ctx context.Context) error {
 	wait, said := stewardFirst, false
 	for {
@@ -106,6 +109,8 @@ func (s *Steward) Run(ctx context.Context) error {
 		switch {
 		case err == nil:
 			said = false
+		case errors.Is(err, store.ErrFenced):
+			return fmt.Errorf("look after the issues: %w", err)
 		case ctx.Err() != nil, errors.Is(err, store.ErrUnavailable):
 			// A store that is away is away for all; who opened it says so.
 		case !said:
@@ -284,7 +289,7 @@ func (s *Steward) exists(ctx context.Context, is *issue.Issue, of metav1.Object)
 		since = note(fieldImage(is.Container), image).Time
 	}
 	if len(news) > 0 {
-		if err := s.Store.Append(ctx, store.Batch{Cluster: s.Cluster, Observed: news}); err != nil {
+		if err := s.Store.Append(ctx, store.Batch{Cluster: s.Cluster, Shard: s.Shard, Term: s.Term, Observed: news}); err != nil {
 			return fmt.Errorf("remember what %s is like: %w", objectOf(is), err)
 		}
 	}
@@ -319,6 +324,10 @@ func (s *Steward) observed(ctx context.Context, is *issue.Issue) (map[string]rec
 // resolve resolves an issue since a time, unless it changed since it was listed. It is not resolved
 // since now: a stop of before now may be on its way still, or have been while nobody watched,
 // and is a regression all the same.
+//
+// To amend carries no term, as an action is refused where more was counted than its Count
+// (issue.ErrChanged): one that was decided before its process was frozen does not hide what
+// another one has recorded since.
 func (s *Steward) resolve(ctx context.Context, is *issue.Issue, since time.Time, a issue.Action) error {
 	current, err := s.Store.Issue(ctx, is.ID)
 	switch {

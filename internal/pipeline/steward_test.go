@@ -24,6 +24,7 @@ import (
 
 	"github.com/whyrestart/whyrestart/internal/issue"
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/shard"
 	"github.com/whyrestart/whyrestart/internal/store"
 )
 
@@ -710,4 +711,42 @@ func TestFullName(t *testing.T) {
 	if d := cmp.Diff("sha256:01", digestOf("a/b:1@sha256:01")); d != "" {
 		t.Error(d)
 	}
+}
+
+// fencedKeeper refuses what is written without the newest term of its shard.
+type fencedKeeper struct {
+	*keeper
+	batches []store.Batch
+}
+
+func (k *fencedKeeper) Append(_ context.Context, b store.Batch) error {
+	k.batches = append(k.batches, b)
+	return fmt.Errorf("append: %w", store.ErrFenced)
+}
+
+// What a Steward observes is of the term of its process, which ends when another one has taken over.
+func TestStewardIsFenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &fencedKeeper{keeper: new(keeper)}
+		k.put(crashing("WR-1", checkout, time.Now()))
+		w := new(workloads)
+		w.set(checkout, deployment("shop/api:2"))
+		of := shard.Shard{Index: 1, Of: 2}
+		if !of.Contains("shop") {
+			of.Index = 0
+		}
+		st := &Steward{
+			Store: k, Workloads: w, Term: 7, Shard: of,
+			Watches: func(string) bool { return true }, Ready: func() error { return nil }, Count: func(map[IssueClass]int) {},
+			Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := st.Run(ctx); !errors.Is(err, store.ErrFenced) {
+			t.Errorf("it ended with %v", err)
+		}
+		if len(k.batches) != 1 || k.batches[0].Term != 7 || k.batches[0].Shard != of {
+			t.Errorf("it appended %+v", k.batches)
+		}
+	})
 }

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-
-	"github.com/whyrestart/whyrestart/internal/store/sqlstore"
 )
 
 //go:embed migrations/*.sql
@@ -38,9 +37,7 @@ func (s *Store) check(ctx context.Context) error {
 // versions returns the last migration that was applied, 0 if none was, and the last that this
 // program knows. A database beyond that is refused. It writes nothing.
 func (s *Store) versions(ctx context.Context) (have, want int64, err error) {
-	if want, err = sqlstore.LastMigration(migrations); err != nil {
-		return 0, 0, err
-	}
+	want = s.schema
 	var ours, guard bool
 	var tables int
 	err = s.pool.QueryRow(ctx, `
@@ -59,10 +56,51 @@ func (s *Store) versions(ctx context.Context) (have, want int64, err error) {
 	if err := s.pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&have); err != nil {
 		return 0, 0, fmt.Errorf("read the version of its schema: %w", err)
 	}
-	if have > want {
-		return 0, 0, fmt.Errorf("it was written by a newer version of whyrestart (schema %d, this program knows up to %d); use that version, or give another database", have, want)
+	return have, want, s.newer(have)
+}
+
+// newer refuses a schema that this program does not know.
+func (s *Store) newer(have int64) error {
+	if have <= s.schema {
+		return nil
 	}
-	return have, want, nil
+	return fmt.Errorf("it was written by a newer version of whyrestart (schema %d, this program knows up to %d); use that version, or give another database", have, s.schema)
+}
+
+// schemaLock is what a transaction that writes shares with others, and who upgrades the schema has
+// alone: its number is "whyr".
+const schemaLock = 0x77687972
+
+// keepSchema queues that a transaction writes only to the schema that it knows, and that nobody upgrades it
+// meanwhile: while a rollout replaces one version by the next, the old one may lead for a
+// while after the new one has upgraded what it writes to.
+func (s *Store) keepSchema(t *transaction) {
+	t.queue("SELECT pg_advisory_xact_lock_shared($1)", int64(schemaLock))
+	t.ask("SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied", nil, func(scan func(...any) error) error {
+		var have int64
+		if err := scan(&have); err != nil {
+			return err
+		}
+		return s.newer(have)
+	})
+}
+
+// outdated is why a statement does not fit the schema, where a newer version has upgraded that: the
+// server refuses to parse it before it is asked for the version.
+func (s *Store) outdated(ctx context.Context, err error) error {
+	if !strings.HasPrefix(code(err), "42") {
+		return err
+	}
+	within, cancel := bound(ctx)
+	defer cancel()
+	var have int64
+	if s.pool.QueryRow(within, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&have) != nil {
+		return err
+	}
+	if newer := s.newer(have); newer != nil {
+		return newer
+	}
+	return err
 }
 
 // migrate brings the schema to what this program needs. Several processes may do so at once: one
@@ -77,6 +115,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	// The lock is of a transaction, not of a session, which a pooler would not keep together.
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(schemaLock)); err != nil {
+			return fmt.Errorf("wait for those who write: %w", err)
+		}
 		if _, err := tx.Exec(ctx, lockGuard); err != nil {
 			return fmt.Errorf("wait for others that upgrade the schema: %w", err)
 		}

@@ -57,6 +57,8 @@ type Store struct {
 	codec    *sqlstore.Codec
 	logger   *slog.Logger
 	now      func() time.Time
+	// schema is the last migration that this program knows.
+	schema int64
 
 	mu sync.Mutex
 	// clusters and weeks are those that are known to have a row, or partitions.
@@ -98,6 +100,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.now = time.Now
 	}
 	attempt := "open store " + s.location
+	if s.schema, err = sqlstore.LastMigration(migrations); err != nil {
+		return nil, fmt.Errorf("%s: %w", attempt, err)
+	}
 	if s.codec, err = sqlstore.NewCodec(); err != nil {
 		return nil, fmt.Errorf("%s: %w", attempt, err)
 	}
@@ -207,7 +212,7 @@ func (s *Store) write(ctx context.Context, attempt string, before func(ctx conte
 			break
 		}
 	}
-	return s.failed(ctx, attempt, err)
+	return s.failed(ctx, attempt, s.outdated(ctx, err))
 }
 
 func (s *Store) transact(ctx context.Context, f func(ctx context.Context, tx *transaction) error) error {
@@ -216,6 +221,7 @@ func (s *Store) transact(ctx context.Context, f func(ctx context.Context, tx *tr
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		t := &transaction{ctx: ctx, tx: tx, texts: groupTexts()}
 		t.queue("SET LOCAL idle_in_transaction_session_timeout = '" + idleLimit + "'")
+		s.keepSchema(t)
 		if err := f(ctx, t); err != nil {
 			return err
 		}

@@ -30,6 +30,8 @@ type writer struct {
 	file  os.FileInfo
 	stmts map[string]*sql.Stmt
 	texts map[sqlstore.Statement]string
+	// schema is the last migration that this program knows.
+	schema int64
 }
 
 // The statements of an append, prepared once: compiling them costs more than running them.
@@ -46,6 +48,7 @@ const (
 	placeRecord = `UPDATE records SET issue = ?, incident = ? WHERE seq = ?`
 	dropChange  = `DELETE FROM changes WHERE record = ?`
 	addChange   = `INSERT INTO changes (record, cluster, slot, at) VALUES (?, ?, ?, ?)`
+	findSchema  = `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`
 	findTerm    = `SELECT coalesce(max(term), 0) FROM terms WHERE cluster = ? AND slot >= ? AND slot < ?`
 	addTotals   = `UPDATE totals SET stops = stops + ?, stalls = stalls + ?, missed = missed + ?, marks = marks + ?`
 	changeMark  = `UPDATE marks SET mark = ? WHERE cluster = ? AND pod_uid = ? AND type = ? AND name = ?`
@@ -60,7 +63,7 @@ const (
 func (w *writer) prepare(ctx context.Context) error {
 	w.stmts = make(map[string]*sql.Stmt)
 	for _, text := range append(groupStatements(),
-		findRecord, addRecord, changeRecord, outlineRecord, placeRecord, putLog, putEvidence, dropChange, addChange, findTerm, addTotals,
+		findRecord, addRecord, changeRecord, outlineRecord, placeRecord, putLog, putEvidence, dropChange, addChange, findTerm, findSchema, addTotals,
 		changeMark, addMark, forgetMarks, putGap, putScope, lastSeen, observe, observeAgain,
 	) {
 		stmt, err := w.db.PrepareContext(ctx, text)
@@ -100,13 +103,31 @@ func (w *writer) transact(ctx context.Context, f func(tx *sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	if err := f(tx); err != nil {
+	err = w.keepSchema(ctx, tx)
+	if err == nil {
+		err = f(tx)
+	}
+	if err != nil {
 		// After a full disk SQLite has rolled back by itself, and says so here with an error
 		// that adds nothing to the first.
 		_ = tx.Rollback()
 		return err
 	}
 	return tx.Commit()
+}
+
+// keepSchema refuses to write to a schema that this program does not know: a newer version may have
+// opened the file, if only to mute an issue, while this one serves.
+func (w *writer) keepSchema(ctx context.Context, tx *sql.Tx) error {
+	find, ok := w.stmts[findSchema]
+	if !ok {
+		return nil // it is only being opened
+	}
+	var have int64
+	if err := tx.StmtContext(ctx, find).QueryRowContext(ctx).Scan(&have); err != nil {
+		return fmt.Errorf("read the version of its schema: %w", err)
+	}
+	return newer(have, w.schema)
 }
 
 // Append implements store.Writer.

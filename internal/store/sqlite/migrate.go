@@ -77,10 +77,18 @@ func versions(ctx context.Context, db querier) (have, want int64, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the version of its schema: %w", err)
 	}
-	if have > want {
-		return 0, 0, fmt.Errorf("it was written by a newer version of whyrestart (schema %d, this program knows up to %d); use that version, or give another path", have, want)
+	if err := newer(have, want); err != nil {
+		return 0, 0, err
 	}
 	return have, want, nil
+}
+
+// newer refuses a schema that this program does not know.
+func newer(have, want int64) error {
+	if have <= want {
+		return nil
+	}
+	return fmt.Errorf("it was written by a newer version of whyrestart (schema %d, this program knows up to %d); use that version, or give another path", have, want)
 }
 
 func probeWrite(ctx context.Context, db *sql.DB) error {

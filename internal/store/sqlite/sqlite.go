@@ -172,6 +172,9 @@ func (s *Store) openReadWrite(ctx context.Context, size int64, o Options) error 
 		return err
 	}
 	s.writer.path = s.path
+	if s.writer.schema, err = sqlstore.LastMigration(migrations); err != nil {
+		return err
+	}
 	if s.writer.file, err = os.Stat(s.path); err != nil {
 		return err
 	}
