@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -20,17 +19,14 @@ func TestChaosPostgres(t *testing.T) {
 	if theSuite.node == nil {
 		t.Skipf("it takes the account of test/cluster: there is none in %s", stateDir())
 	}
-	if os.Getenv("WHYRESTART_E2E_POSTGRES") == "" {
-		t.Skip("it is played where WHYRESTART_E2E_POSTGRES is set")
-	}
 	primary := pgtest.Start(t, pgtest.Options{})
 	primary.Exec(t, "postgres", "CREATE DATABASE history")
 	standby := primary.Standby(t)
 	k := newChaos(t, theSuite)
 	k.store = pgtest.URL("history", primary, standby) + "&connect_timeout=2"
 	k.program.store = k.store
-	k.makeLoop()
 	k.start()
+	k.makeLoop()
 	for _, f := range k.databaseFaults(primary, standby) {
 		if !t.Run(f.name, func(t *testing.T) { k.play(t, f) }) && t.Context().Err() != nil {
 			return
