@@ -77,7 +77,7 @@ soak: e2e ## roll, drain and break forty workloads at random for SOAK_FOR, and w
 .PHONY: chaos
 chaos: export WHYRESTART_CHAOS_REPORT := $(CURDIR)/docs/reliability.md
 chaos: export CHAOS_FOR := $(CHAOS_FOR)
-chaos: E2E_RUN := ^TestChaos
+chaos: E2E_RUN := ^Test(Chaos|Replicas)
 chaos: e2e ## kill, starve and cut off whyrestart for CHAOS_FOR, and write what was lost to docs/reliability.md
 
 .PHONY: bench

@@ -143,7 +143,7 @@ const reliabilityTail = `
   (` + "`synchronous=FULL`" + `) is tested by failing ` + "`fsync`" + `, not by pulling a plug.
 - Many more interleavings than fit into minutes: the [model](../test/model/doc.go) plays the same pipeline and store against a simulated
   cluster, and [a store's own tests](../internal/store/sqlite) kill its process and fill its disk.
-- PostgreSQL, its failover, and replicas have suites of their own; where those ran beside this one, their rows are above.
+- Databases that speak the protocol of PostgreSQL and are not it: see [PostgreSQL](postgresql.md) for what was run.
 
 ## What follows for running it
 

@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/whyrestart/whyrestart/internal/record"
+	"github.com/whyrestart/whyrestart/internal/store/postgres/pgtest"
 )
 
 const (
@@ -41,14 +42,25 @@ const (
 // that each container that ended meanwhile was recorded and printed, once, and that no gap is told.
 // The test is the kubelet: it writes the statuses, and so knows how often each container ended.
 func TestReplicas(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	f, err := newCrew(ctx, t, theSuite.kube, theSuite.program.bin, theSuite.program.kubeconfig)
-	if err != nil {
-		t.Fatal(err)
+	rounds := 1
+	if os.Getenv("CHAOS_FOR") != "" {
+		rounds = 5
 	}
-	f.play(ctx)
+	play := func(t *testing.T, store string) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(rounds)*2*time.Minute)
+		defer cancel()
+		f, err := newCrew(ctx, t, theSuite.kube, theSuite.program.bin, theSuite.program.kubeconfig, store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.play(ctx, rounds)
+	}
+	t.Run("SQLite", func(t *testing.T) { play(t, filepath.Join(t.TempDir(), "replicas.db")) })
+	t.Run("PostgreSQL", func(t *testing.T) { play(t, pgtest.NewDatabase(t)) })
 }
+
+// groupReplicas is what these faults are done to, in docs/reliability.md.
+const groupReplicas = "the leader of three replicas"
 
 // crew is the replicas, and the pods that they watch.
 type crew struct {
@@ -76,12 +88,8 @@ type replica struct {
 	printed map[string]int // by ID
 }
 
-func newCrew(ctx context.Context, t *testing.T, kube kubernetes.Interface, bin, kubeconfig string) (*crew, error) {
-	c := &crew{t: t, dir: t.TempDir(), bin: bin}
-	c.store = filepath.Join(c.dir, "replicas.db")
-	if s := os.Getenv("WHYRESTART_REPLICAS_STORE"); s != "" {
-		c.store = s
-	}
+func newCrew(ctx context.Context, t *testing.T, kube kubernetes.Interface, bin, kubeconfig, store string) (*crew, error) {
+	c := &crew{t: t, dir: t.TempDir(), bin: bin, store: store}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "whyrestart-replicas-", Labels: map[string]string{"whyrestart.test/suite": "e2e"}}}
 	ns, err := kube.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
 	if err != nil {
@@ -250,7 +258,7 @@ func (c *crew) fatal(format string, args ...any) {
 	c.t.Fatalf(format, args...)
 }
 
-func (c *crew) play(ctx context.Context) {
+func (c *crew) play(ctx context.Context, rounds int) {
 	for _, r := range c.all {
 		if err := r.start(c.bin); err != nil {
 			c.t.Fatal(err)
@@ -264,7 +272,7 @@ func (c *crew) play(ctx context.Context) {
 	}
 	stop := c.kubelet.run(ctx, 6)
 	c.pause(ctx, 2*time.Second)
-	const soon = replicasRetry*6/5 + 1500*time.Millisecond // what a busy machine takes on top
+	const soon = replicasRetry*6/5 + 5*time.Second // what a busy machine takes on top
 	faults := []struct {
 		name string
 		// within is how long it may take until another one leads.
@@ -290,20 +298,24 @@ func (c *crew) play(ctx context.Context) {
 			return func() { c.must(r.start(c.bin)) }
 		}},
 	}
-	for _, fault := range faults {
-		was := c.leader(ctx)
-		before := c.kubelet.total()
-		began := time.Now()
-		heal := fault.strike(was)
-		next := c.leader(ctx, was)
-		took := time.Since(began)
-		c.pause(ctx, time.Second)
-		heal()
-		c.follows(ctx, was)
-		c.pause(ctx, time.Second)
-		c.t.Logf("the leader was %s: %s led after %s; %d containers ended meanwhile", fault.name, next.name, took.Round(10*time.Millisecond), c.kubelet.total()-before)
-		if took > fault.within {
-			c.t.Errorf("the leader was %s: another one led after %s, want %s", fault.name, took, fault.within)
+	longest := make(map[string]time.Duration)
+	for range rounds {
+		for _, fault := range faults {
+			was := c.leader(ctx)
+			before := c.kubelet.total()
+			began := time.Now()
+			heal := fault.strike(was)
+			next := c.leader(ctx, was)
+			took := time.Since(began)
+			c.pause(ctx, time.Second)
+			heal()
+			c.follows(ctx, was)
+			c.pause(ctx, time.Second)
+			c.t.Logf("the leader was %s: %s led after %s; %d containers ended meanwhile", fault.name, next.name, took.Round(10*time.Millisecond), c.kubelet.total()-before)
+			if took > fault.within {
+				c.t.Errorf("the leader was %s: another one led after %s, want %s", fault.name, took, fault.within)
+			}
+			longest[fault.name] = max(longest[fault.name], took)
 		}
 	}
 	stop()
@@ -314,7 +326,15 @@ func (c *crew) play(ctx context.Context) {
 	for _, r := range c.all {
 		<-r.done
 	}
-	c.judge(ctx)
+	row := c.judge(ctx)
+	var took []string
+	for _, fault := range faults {
+		row.Tries += rounds
+		took = append(took, fmt.Sprintf("%s %.1f s", fault.name, longest[fault.name].Seconds()))
+	}
+	row.Note = fmt.Sprintf("A lease of %s, tried for every %s. Until another one led it took at most: %s. The stops are written by the test, as no kubelet runs these pods.",
+		replicasLease, replicasRetry, strings.Join(took, ", "))
+	reportFault(row)
 }
 
 // freeze stops a replica while it holds no lock of SQLite: nobody can take that from it.
@@ -349,7 +369,11 @@ func (c *crew) must(err error) {
 }
 
 // judge compares what is stored and printed with what the kubelet knows.
-func (c *crew) judge(ctx context.Context) {
+func (c *crew) judge(ctx context.Context) faultRow {
+	row := faultRow{Group: groupReplicas, Fault: "killed, frozen and let go, cut off, and stopped (SQLite)"}
+	if strings.Contains(c.store, "://") {
+		row.Fault = "killed, frozen and let go, cut off, and stopped (PostgreSQL)"
+	}
 	doc, err := (&program{bin: c.bin, store: c.store}).list(ctx)
 	c.must(err)
 	recorded, missed := make(map[string]int), make(map[string]int)
@@ -361,6 +385,7 @@ func (c *crew) judge(ctx context.Context) {
 		}
 		if ids[r.ID] {
 			c.t.Errorf("%s is stored twice", r.ID)
+			row.Doubled++
 		}
 		ids[r.ID] = true
 		recorded[r.PodUID]++
@@ -373,6 +398,7 @@ func (c *crew) judge(ctx context.Context) {
 		}
 		if told == 0 {
 			c.t.Errorf("%s of %s is stored and was never printed", r.ID, r.Pod)
+			row.Lost++
 		}
 	}
 	for _, rep := range c.all {
@@ -382,24 +408,25 @@ func (c *crew) judge(ctx context.Context) {
 			}
 		}
 	}
-	all, some, uncertain := 0, 0, 0
 	for uid, n := range c.kubelet.ended {
-		all += n
-		some += recorded[uid]
-		uncertain += missed[uid]
+		row.Happened += n
+		row.Recorded += recorded[uid]
+		row.Missed += missed[uid]
 		if recorded[uid] != n {
 			c.t.Errorf("pod %s: %d containers ended, %d recorded and %d counted as missed", uid, n, recorded[uid], missed[uid])
 		}
 	}
-	c.t.Logf("%d ended: %d recorded, %d missed; %d gaps", all, some, uncertain, len(doc.Coverage.Gaps))
+	c.t.Logf("%d ended: %d recorded, %d missed; %d gaps", row.Happened, row.Recorded, row.Missed, len(doc.Coverage.Gaps))
 	for _, g := range doc.Coverage.Gaps {
 		if g.Kind == record.GapWatch || g.Kind == "" {
 			c.t.Errorf("a gap is told: %s to %s: %s", g.From.Format(time.TimeOnly), g.To.Format(time.TimeOnly), g.Why)
 		}
 	}
 	if c.t.Failed() {
+		row.Failed = true
 		c.fatal("see what they said")
 	}
+	return row
 }
 
 // puppets are pods that no kubelet runs: their statuses are written here.
