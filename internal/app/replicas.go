@@ -58,7 +58,7 @@ func serveReplica(ctx context.Context, o ServeOptions, d *door) error {
 		}
 		p.shared = heed(db, o.Logger)
 		p.has(p.shared)
-		defer db.Close()
+		defer func() { _ = db.Close() }()
 	}
 	p.reg, p.meter = newMetrics(o)
 	p.leader = metrics.NewLeadership(p.reg, lease.Describe())

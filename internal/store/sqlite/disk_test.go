@@ -97,36 +97,36 @@ func openOnDisk(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr
 		c := *pointer[sqlite3.Tsqlite3_io_methods](real)
 		was := c
 		m = &c
-		m.FxSync = number(syncFile(func(tls *libc.TLS, file uintptr, flags int32) int32 {
+		m.FxSync = number[syncFile](func(tls *libc.TLS, file uintptr, flags int32) int32 {
 			if rc := failing(file, "sync"); rc != 0 {
 				return rc
 			}
 			return function[syncFile](was.FxSync)(tls, file, flags)
-		}))
-		m.FxWrite = number(writeFile(func(tls *libc.TLS, file, data uintptr, n int32, at int64) int32 {
+		})
+		m.FxWrite = number[writeFile](func(tls *libc.TLS, file, data uintptr, n int32, at int64) int32 {
 			if rc := failing(file, "write"); rc != 0 {
 				return rc
 			}
 			return function[writeFile](was.FxWrite)(tls, file, data, n, at)
-		}))
-		m.FxRead = number(readFile(func(tls *libc.TLS, file, data uintptr, n int32, at int64) int32 {
+		})
+		m.FxRead = number[readFile](func(tls *libc.TLS, file, data uintptr, n int32, at int64) int32 {
 			if rc := failing(file, "read"); rc != 0 {
 				return rc
 			}
 			return function[readFile](was.FxRead)(tls, file, data, n, at)
-		}))
-		m.FxTruncate = number(sizeFile(func(tls *libc.TLS, file uintptr, size int64) int32 {
+		})
+		m.FxTruncate = number[sizeFile](func(tls *libc.TLS, file uintptr, size int64) int32 {
 			if rc := failing(file, "truncate"); rc != 0 {
 				return rc
 			}
 			return function[sizeFile](was.FxTruncate)(tls, file, size)
-		}))
-		m.FxClose = number(closeFile(func(tls *libc.TLS, file uintptr) int32 {
+		})
+		m.FxClose = number[closeFile](func(tls *libc.TLS, file uintptr) int32 {
 			disk.mu.Lock()
 			delete(disk.files, file)
 			disk.mu.Unlock()
 			return function[closeFile](was.FxClose)(tls, file)
-		}))
+		})
 		disk.methods[real] = m
 	}
 	f.FpMethods = uintptr(unsafe.Pointer(m))
