@@ -86,8 +86,16 @@ func (w *Witness) adopt(gaps []record.Gap) {
 		}
 		key := keyOfGap(g)
 		if l, ok := w.lapses[key]; ok {
-			if g.From.Before(l.From) {
+			switch own := g.From.Equal(l.From); {
+			case own:
+				continue // this process stored it, when it led before
+			case g.From.Before(l.From):
+				unknown := l.stored.IsZero()
 				g, l.Gap = l.Gap, g
+				if unknown {
+					l.Count, l.stored = max(l.Count, g.Count), now
+					continue // nobody stored what this process alone heard while it followed
+				}
 			}
 			g.To = now.UTC()
 			w.doubled = append(w.doubled, g)
@@ -173,6 +181,20 @@ func (w *Witness) stored() {
 	defer w.mu.Unlock()
 	if w.works(lapseKey{kind: record.GapStore}) && w.meter != nil {
 		w.meter.Unavailable(false)
+	}
+}
+
+// ceased notes that this process stores no more for now, as another one leads: since the last attempt it
+// has not known whether the store can be written.
+func (w *Witness) ceased() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := lapseKey{kind: record.GapStore}
+	if l := w.lapses[key]; l != nil && w.works(key) {
+		l.fine = l.last
+		if w.meter != nil {
+			w.meter.Unavailable(false)
+		}
 	}
 }
 

@@ -315,3 +315,59 @@ func TestDenied(t *testing.T) {
 		t.Error("a gap of events is about a permission")
 	}
 }
+
+// TestWitnessOfAReplica holds that a process which leads, follows and leads again claims neither that the
+// store was away while another one led, nor that what it began itself is over.
+func TestWitnessOfAReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counts, kept := newCounts(), gapStore{}
+		w := NewWitness(counts, time.Now)
+		began := time.Now().UTC()
+		w.Heard(logsInShop, Forbidden)
+		kept.put(t, w.due(false))
+		w.unstored(errors.New("away"), 3)
+		time.Sleep(10 * time.Second)
+		w.unstored(errors.New("away"), 3)
+		last := time.Now().UTC()
+		w.ceased()
+		time.Sleep(24 * time.Hour) // another one leads, and leaves the refusal open
+		w.adopt(kept.all())
+		w.stored()
+		w.Heard(logsInShop, Forbidden)
+		kept.put(t, w.due(false))
+		for _, want := range []record.Gap{
+			{Kind: record.GapPermission, From: began, Scope: "pods/log in shop", Why: "not allowed to get", Count: 2},
+			{Kind: record.GapStore, From: began, To: last, Why: "away", Count: 3},
+		} {
+			key := fmt.Sprint(want.Kind, want.From.UnixNano(), want.Scope, want.Why)
+			if diff := cmp.Diff(want, kept[key]); diff != "" {
+				t.Errorf("the gap (-want +got):\n%s", diff)
+			}
+		}
+		if len(kept) != 2 || len(w.denied()) != 1 {
+			t.Errorf("%v, refused %v", kept, w.denied())
+		}
+	})
+}
+
+// TestWitnessAdoptsWhatItHeard holds that what a follower was refused too is the gap that the leader before
+// it left open, and not one more.
+func TestWitnessAdoptsWhatItHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := gapStore{}
+		began := time.Now().Add(-time.Hour).UTC()
+		open := record.Gap{Kind: record.GapPermission, From: began, Scope: "pods/log in shop", Why: "not allowed to get", Count: 7}
+		kept.put(t, []record.Gap{open})
+		w := NewWitness(nil, time.Now)
+		w.Heard(logsInShop, Forbidden)
+		w.adopt(kept.all())
+		kept.put(t, w.due(true))
+		time.Sleep(lapsePace)
+		w.Heard(logsInShop, Forbidden)
+		kept.put(t, w.due(false))
+		open.Count = 8
+		if diff := cmp.Diff([]record.Gap{open}, kept.all()); diff != "" {
+			t.Errorf("the gaps (-want +got):\n%s", diff)
+		}
+	})
+}

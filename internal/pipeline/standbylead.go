@@ -109,6 +109,7 @@ func (s *Standby) Follow() {
 		return
 	}
 	s.trim(r.storedScopes())
+	r.opts.Witness.ceased()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, rec := range r.ward.open {
