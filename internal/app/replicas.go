@@ -274,7 +274,7 @@ func (p *replica) leadWith(ctx context.Context, db store.Store, began time.Time)
 		defer stop()
 		<-gctx.Done()
 		if p.stopping() {
-			<-p.watched
+			awaitShown(gctx, p.watched)
 		}
 		return nil
 	})

@@ -435,21 +435,56 @@ func (l *live) tell(ctx context.Context, relay *pipeline.Relay) error {
 	return err
 }
 
+// showTimeout bounds how long a watch that is to end may take to show its last.
+const showTimeout = 5 * time.Second
+
 // run watches until ctx ends. The source stops first, so that everything it showed is
 // stored when run returns.
 func (l *live) run(ctx context.Context) error {
+	return watchAndStore(ctx, l.runtime.Run,
+		func(ctx context.Context) error { return l.watcher.Run(ctx, l.runtime) },
+		func(ctx context.Context) error { return l.events.Run(ctx, l.runtime) })
+}
+
+// watchAndStore watches until ctx ends and the first of the watches has shown its last, and only then
+// tells store to. A watch that waits for room in what is to be stored, while the history is away, would
+// never end: it is given showTimeout.
+func watchAndStore(ctx context.Context, store func(context.Context) error, watches ...func(context.Context) error) error {
 	storing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	shown := make(chan struct{})
 	var g errgroup.Group
+	for i, watch := range watches {
+		g.Go(func() error {
+			if i == 0 {
+				defer close(shown)
+			}
+			return watch(watching)
+		})
+	}
 	g.Go(func() error {
 		defer stop()
-		return l.watcher.Run(watching, l.runtime)
+		awaitShown(watching, shown)
+		return nil
 	})
-	g.Go(func() error { return l.events.Run(watching, l.runtime) })
 	g.Go(func() error {
 		defer cancel()
-		return l.runtime.Run(storing)
+		return store(storing)
 	})
 	return g.Wait()
+}
+
+// awaitShown waits until shown is closed, or showTimeout after ctx ended.
+func awaitShown(ctx context.Context, shown <-chan struct{}) {
+	select {
+	case <-shown:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-shown:
+	case <-time.After(showTimeout):
+	}
 }
