@@ -310,15 +310,24 @@ func (p *replica) leadWith(ctx context.Context, db store.Store, began time.Time)
 }
 
 // claim begins a term of who writes the history.
-func claim(ctx context.Context, o ServeOptions, db store.Store) (int64, error) {
+func claim(ctx context.Context, o ServeOptions, db store.Store) (term int64, err error) {
+	err = untilThere(ctx, func() (err error) {
+		term, err = db.Claim(ctx, o.Cluster, o.Shard)
+		return err
+	})
+	return term, err
+}
+
+// untilThere asks a history something again while it is away.
+func untilThere(ctx context.Context, ask func() error) error {
 	for {
-		term, err := db.Claim(ctx, o.Cluster, o.Shard)
+		err := ask()
 		if err == nil || ctx.Err() != nil || !errors.Is(err, store.ErrUnavailable) {
-			return term, err
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return ctx.Err()
 		case <-time.After(time.Second):
 		}
 	}

@@ -255,7 +255,11 @@ func newLive(ctx context.Context, s Source, ledger pipeline.Ledger, term int64, 
 	if err != nil {
 		return nil, err
 	}
-	runtime, err := from.runtime(ctx, s, ledger, term, meter, logger)
+	var runtime *pipeline.Runtime
+	err = untilThere(ctx, func() (err error) {
+		runtime, err = from.runtime(ctx, s, ledger, term, meter, logger)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -504,6 +504,7 @@ func (s *Standby) trim(coverage map[string]store.Scope) {
 		for len(f.changes) > 0 && sc.stored(f.changes[0].point) {
 			s.forget(f)
 		}
+		f.holes = slices.DeleteFunc(f.holes, func(h hole) bool { return sc.stored(h.end) })
 	}
 }
 
@@ -520,6 +521,12 @@ func (s *Standby) expire() {
 	for _, f := range s.scopes {
 		for len(f.changes) > 0 && f.changes[0].at.Before(oldest) {
 			s.forget(f)
+		}
+		for len(f.holes) > 0 && f.holes[0].end.at.Before(oldest) {
+			if end := f.holes[0].end; end.version > f.from.version || end.version == 0 {
+				f.from = end
+			}
+			f.holes = f.holes[1:]
 		}
 	}
 }

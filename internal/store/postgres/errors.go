@@ -75,6 +75,8 @@ func (s *Store) failed(ctx context.Context, attempt string, err error) error {
 		return fmt.Errorf("%s: %w", attempt, ctx.Err())
 	case errors.Is(err, store.ErrFenced), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrAmbiguous):
 		return fmt.Errorf("%s: %w", attempt, err)
+	case errors.Is(err, errBusy):
+		return fmt.Errorf("%s: %w: %w", attempt, store.ErrUnavailable, err)
 	case passes(err):
 		if c := code(err); c == "25006" || strings.HasPrefix(c, "57P") || c == "" && (pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded)) {
 			// The other connections lead to the same server, which became a standby, ends, or hangs: each of

@@ -57,6 +57,9 @@ type Store struct {
 	codec    *sqlstore.Codec
 	logger   *slog.Logger
 	now      func() time.Time
+	// reading has room for as many as read at once: the connections that are left are for who writes, so that
+	// no number of questions keeps a stop from being stored.
+	reading chan struct{}
 	// schema is the last migration that this program knows.
 	schema int64
 
@@ -78,6 +81,8 @@ const (
 	idleLimit = "10s"
 	// connectLimit is how long it may take to connect, where the URL does not say (connect_timeout).
 	connectLimit = 10 * time.Second
+	// writing is how many connections are left to who writes.
+	writing = 2
 	// descriptions is how many statements a connection remembers the types of.
 	descriptions = 512
 )
@@ -111,6 +116,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.codec.Close()
 		return nil, fmt.Errorf("%s: %w", attempt, errURL)
 	}
+	s.reading = make(chan struct{}, config.MaxConns-writing)
 	if err := s.prepare(ctx); err != nil {
 		s.end()
 		return nil, openError(ctx, attempt, err)
@@ -233,7 +239,12 @@ func (s *Store) transact(ctx context.Context, f func(ctx context.Context, tx *tr
 func (s *Store) read(ctx context.Context, attempt string, f func(ctx context.Context, tx *transaction) error) error {
 	within, cancel := bound(ctx)
 	defer cancel()
-	err := pgx.BeginTxFunc(within, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	done, err := s.mayRead(within)
+	if err != nil {
+		return s.failed(ctx, attempt, err)
+	}
+	defer done()
+	err = pgx.BeginTxFunc(within, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return f(within, &transaction{ctx: within, tx: tx})
 	})
 	return s.failed(ctx, attempt, err)
@@ -243,5 +254,23 @@ func (s *Store) read(ctx context.Context, attempt string, f func(ctx context.Con
 func (s *Store) one(ctx context.Context, attempt, text string, args []any, row func(scan func(...any) error) error) error {
 	within, cancel := bound(ctx)
 	defer cancel()
+	done, err := s.mayRead(within)
+	if err != nil {
+		return s.failed(ctx, attempt, err)
+	}
+	defer done()
 	return s.failed(ctx, attempt, query(within, s.pool, text, args, row))
+}
+
+// errBusy: the server may be well.
+var errBusy = errors.New("too many others read")
+
+// mayRead waits until there is room for one more who reads, who calls done afterwards.
+func (s *Store) mayRead(ctx context.Context) (done func(), err error) {
+	select {
+	case s.reading <- struct{}{}:
+		return func() { <-s.reading }, nil
+	case <-ctx.Done():
+		return nil, errBusy
+	}
 }
