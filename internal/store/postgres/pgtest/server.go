@@ -235,6 +235,8 @@ func (s *Server) write(name, content string) error {
 	return nil
 }
 
+var errEnded = errors.New("the server ended")
+
 // run starts the server and waits until it answers.
 func (s *Server) run() error {
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -257,7 +259,7 @@ func (s *Server) run() error {
 	return s.until("the server answers", func() (bool, error) {
 		select {
 		case <-exited:
-			return false, errors.New("the server ended")
+			return false, errEnded
 		default:
 		}
 		_, err := s.query("postgres", "SELECT 1")
@@ -385,7 +387,13 @@ func (s *Server) Stop(t testing.TB) {
 // Start starts the server again after Stop or Kill, and waits until it answers.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	if err := s.run(); err != nil {
+	err := s.run()
+	// A process that was killed holds the shared memory until the kernel has ended it, and a server
+	// does not start beside it.
+	for end := time.Now().Add(patience); errors.Is(err, errEnded) && time.Now().Before(end); err = s.run() {
+		time.Sleep(100 * time.Millisecond)
+	}
+	if err != nil {
 		t.Fatalf("start the server again: %v\n%s", err, s.logTail())
 	}
 }
