@@ -30,7 +30,7 @@ func TestResume(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(noon.Sub(time.Now()))
+				time.Sleep(time.Until(noon))
 				l := new(ledger)
 				never := make(chan struct{})
 				g := start(t, l, func(o *Options) { o.Readers.Logs, o.Archive = logs{never}, l })
