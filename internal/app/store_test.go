@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +82,7 @@ func TestOpenStoreRefusesWhatIsNoPath(t *testing.T) {
 // stub is a history whose Append answers as it is told.
 type stub struct {
 	store.Store
+	mu    sync.Mutex
 	err   error
 	asked int
 }
@@ -88,8 +90,16 @@ type stub struct {
 func (s *stub) Append(context.Context, store.Batch) error { return s.err }
 
 func (s *stub) Scope(context.Context, string, string) (store.Scope, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked++
 	return store.Scope{}, s.err
+}
+
+func (s *stub) set(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
 }
 
 func (s *stub) Close() error { return nil }
@@ -113,15 +123,15 @@ func TestAHistoryIsAskedFor(t *testing.T) {
 			}
 		}
 		state(time.Minute, false)
-		s.err = store.ErrUnavailable
+		s.set(store.ErrUnavailable)
 		state(askEvery, true)
-		s.err = nil
+		s.set(nil)
 		state(askAgain, false)
-		s.err = store.ErrUnavailable
+		s.set(store.ErrUnavailable)
 		if err := h.Append(t.Context(), store.Batch{}); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("Append: %v", err)
 		}
-		s.err = nil
+		s.set(nil)
 		state(time.Minute, true)
 		if err := h.Append(t.Context(), store.Batch{}); err != nil {
 			t.Errorf("Append: %v", err)

@@ -171,10 +171,12 @@ func TestWitnessAsks(t *testing.T) {
 			return time.Now().After(granted), nil
 		})
 		time.Sleep(9 * time.Minute)
+		synctest.Wait()
 		if len(w.denied()) != 1 || asked < 8 {
 			t.Errorf("asked %d times", asked)
 		}
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if len(w.denied()) != 0 || asked > 12 {
 			t.Errorf("asked %d times", asked)
 		}

@@ -26,6 +26,7 @@ type resharded struct {
 	t    *testing.T
 	rand *rand.Rand
 	db   store.Store
+	mu   sync.Mutex
 	now  time.Time
 	pods []*restarting
 	// watched is when each slot was, told how often each record was delivered, and by whom.
@@ -60,6 +61,8 @@ func (w *resharded) born(n int) {
 }
 
 func (w *resharded) step() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.now = w.now.Add(time.Duration(1+w.rand.IntN(100)) * time.Second)
 	return w.now
 }
@@ -75,12 +78,11 @@ type one struct {
 func (w *resharded) begin(s shard.Shard) *one {
 	w.t.Helper()
 	began := w.step()
-	var mu sync.Mutex
 	r, err := NewRuntime(w.t.Context(), Options{
 		Cluster: "prod", Shard: s, Scopes: []string{""}, Ledger: w.db, Archive: w.db,
 		Meter: new(meter), Logger: slog.New(slog.DiscardHandler), Now: func() time.Time {
-			mu.Lock()
-			defer mu.Unlock()
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			return w.now
 		},
 	})

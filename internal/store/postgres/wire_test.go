@@ -50,7 +50,7 @@ func (w *wire) open(t testing.TB, url string) *Store {
 type wireConn struct {
 	net.Conn
 	wire  *wire
-	wrote bool
+	wrote atomic.Bool
 }
 
 var errCut = errors.New("the wire is cut")
@@ -60,7 +60,7 @@ func (c *wireConn) Write(b []byte) (int, error) {
 	if commit && c.wire.before.CompareAndSwap(true, false) {
 		return 0, &net.OpError{Op: "write", Err: errors.Join(errCut, c.Close())}
 	}
-	c.wrote = true
+	c.wrote.Store(true)
 	n, err := c.Conn.Write(b)
 	if commit && c.wire.after.CompareAndSwap(true, false) {
 		// The answer says that the server has it.
@@ -74,8 +74,7 @@ func (c *wireConn) Write(b []byte) (int, error) {
 }
 
 func (c *wireConn) Read(b []byte) (int, error) {
-	if c.wrote {
-		c.wrote = false
+	if c.wrote.CompareAndSwap(true, false) {
 		c.wire.waits.Add(1)
 	}
 	return c.Conn.Read(b)
