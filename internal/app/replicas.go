@@ -148,8 +148,22 @@ func (p *replica) remember(ctx context.Context) error {
 	}
 }
 
+// warm waits until this replica has something to lead with.
+func (p *replica) warm(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !p.standby.Warm() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // campaign leads whenever the Lease is to be had, until ctx ends.
 func (p *replica) campaign(ctx context.Context) error {
+	p.warm(ctx)
 	for ctx.Err() == nil {
 		err := p.lease.elect(ctx, p.lead)
 		pause := p.o.LeaderElection.RetryPeriod

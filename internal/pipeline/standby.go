@@ -320,6 +320,20 @@ func (s *Standby) leader() *Runtime {
 	return s.leading
 }
 
+// Warm tells that this replica may lead: each scope was listed once, or cannot be. A list that was asked
+// for before the old leader's last words and comes after them would show less than is recorded, and
+// what is recorded of pods that it still shows would be counted anew.
+func (s *Standby) Warm() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range s.opts.Scopes {
+		if f := s.scope(name); !f.listed && f.trouble == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Ready returns nil once every scope was listed and is being watched.
 func (s *Standby) Ready() error {
 	s.mu.Lock()

@@ -42,7 +42,7 @@ func happenings(t *rapid.T) (events []happening, ended map[string]int) {
 			made++
 			alive = append(alive, &life{uid: fmt.Sprintf("p%d", made)})
 			l := alive[len(alive)-1]
-			events = append(events, happening{pod: lifePod(l.uid, len(events)+1, l.n, l.phase)})
+			events = append(events, happening{pod: lifePod(l.uid, versionAfter(len(events)+1), l.n, l.phase)})
 			continue
 		}
 		i := rapid.IntRange(0, len(alive)-1).Draw(t, "pod")
@@ -73,10 +73,13 @@ func happenings(t *rapid.T) (events []happening, ended map[string]int) {
 			l.phase = 1
 			l.n++
 		}
-		events = append(events, happening{pod: lifePod(l.uid, len(events)+1, l.n, l.phase), gone: gone})
+		events = append(events, happening{pod: lifePod(l.uid, versionAfter(len(events)+1), l.n, l.phase), gone: gone})
 	}
 	return events, ended
 }
+
+// versionAfter is the resource version after some events: no list has 0, which stands for any.
+func versionAfter(events int) int { return events + 1 }
 
 func lifePod(uid string, version, n, phase int) *corev1.Pod {
 	id := func(n int) string { return fmt.Sprintf("containerd://%s-%d", uid, n) }
@@ -116,6 +119,11 @@ type proc struct {
 	runtime *Runtime // while it believes that it leads
 }
 
+// GoString keeps the story out of what is told of a failure.
+func (p *proc) GoString() string {
+	return fmt.Sprintf("at %d, listed %t, leads %t", p.cursor, p.listed, p.runtime != nil)
+}
+
 func (p *proc) restart() {
 	p.standby = NewStandby(StandbyOptions{Cluster: p.cluster, Scopes: []string{""}, Meter: new(meter), Logger: slog.New(slog.DiscardHandler), Now: time.Now})
 	p.listed, p.runtime = false, nil
@@ -139,7 +147,8 @@ func (p *proc) see() {
 				pods = append(pods, object(e.pod))
 			}
 		}
-		p.standby.Replace("", pods, fmt.Sprint(p.cursor))
+		p.standby.Replace("", pods, fmt.Sprint(versionAfter(p.cursor)))
+		p.standby.Trouble("", nil)
 		return
 	}
 	if p.cursor == len(p.events) {
@@ -154,7 +163,17 @@ func (p *proc) see() {
 	}
 }
 
-func (p *proc) lead() {
+// lead lets it lead. One that was not listed could not be: its list is asked for afterwards, and shows
+// everything that the others have seen.
+func (p *proc) lead(others ...*proc) {
+	for _, o := range others {
+		if !p.standby.Warm() {
+			p.cursor = max(p.cursor, o.cursor)
+		}
+	}
+	if !p.listed {
+		p.standby.Trouble("", errors.New("the API server is away"))
+	}
 	ctx := context.Background()
 	term, err := p.db.Claim(ctx, p.cluster, shard.Shard{})
 	if err != nil {
@@ -278,7 +297,7 @@ func TestTakeover(t *testing.T) {
 					leader.runtime = nil
 				}
 				leader = p
-				p.lead()
+				p.lead(procs...)
 			case op == 19 && p != leader:
 				p.restart() // a follower is killed, and begins with a list of its own
 			case op == 18: // the leader is killed
@@ -287,7 +306,7 @@ func TestTakeover(t *testing.T) {
 				if !leader.listed && leader.cursor < begin {
 					leader.cursor = begin
 				}
-				leader.lead()
+				leader.lead(procs...)
 			}
 		}
 		for leader.cursor < len(events) || !leader.listed {

@@ -273,6 +273,12 @@ func (c *crew) play(ctx context.Context, rounds int) {
 	stop := c.kubelet.run(ctx, 6)
 	c.pause(ctx, 2*time.Second)
 	const soon = replicasRetry*6/5 + 5*time.Second // what a busy machine takes on top
+	frozen := replicasLease
+	if strings.Contains(c.store, "://") {
+		// It may be frozen in a transaction: the server gives that up after 10 seconds, and then another
+		// one can claim the history.
+		frozen = max(frozen, 10*time.Second)
+	}
 	faults := []struct {
 		name string
 		// within is how long it may take until another one leads.
@@ -284,7 +290,7 @@ func (c *crew) play(ctx context.Context, rounds int) {
 			<-r.done
 			return func() { c.must(r.start(c.bin)) }
 		}},
-		{"frozen", replicasLease + soon, func(r *replica) func() {
+		{"frozen", frozen + soon, func(r *replica) func() {
 			c.freeze(r)
 			return func() { _ = r.cmd.Process.Signal(syscall.SIGCONT) }
 		}},
