@@ -89,7 +89,10 @@ func serveReplica(ctx context.Context, o ServeOptions, d *door) error {
 	})
 	g.Go(func() error { return p.standby.Run(gctx) })
 	g.Go(func() error { return p.remember(gctx) })
-	g.Go(func() error { return p.campaign(gctx) })
+	g.Go(func() error {
+		p.warm(gctx)
+		return p.campaign(gctx)
+	})
 	err = g.Wait()
 	o.Logger.Info("stopped")
 	return err
@@ -163,7 +166,6 @@ func (p *replica) warm(ctx context.Context) {
 
 // campaign leads whenever the Lease is to be had, until ctx ends.
 func (p *replica) campaign(ctx context.Context) error {
-	p.warm(ctx)
 	for ctx.Err() == nil {
 		err := p.lease.elect(ctx, p.lead)
 		pause := p.o.LeaderElection.RetryPeriod
