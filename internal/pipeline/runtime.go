@@ -296,7 +296,7 @@ func (r *Runtime) Apply(scope string, pod Object) {
 	defer r.mu.Unlock()
 	now := r.opts.Now()
 	r.observe(&pod, false, now)
-	r.seen(r.scope(scope), versionOf(&pod), now)
+	r.went(r.scope(scope), versionOf(&pod), now)
 }
 
 // Delete implements Sink.
@@ -307,7 +307,7 @@ func (r *Runtime) Delete(scope string, pod Object) {
 	r.add("", r.engine.Delete(&pod, false, now))
 	r.ended(r.ward.gone(pod.View.UID, now))
 	r.pending.Forget = append(r.pending.Forget, pod.View.UID)
-	r.seen(r.scope(scope), versionOf(&pod), now)
+	r.went(r.scope(scope), versionOf(&pod), now)
 }
 
 // Progress implements Sink.
@@ -316,7 +316,7 @@ func (r *Runtime) Progress(scope, version string) {
 	defer r.mu.Unlock()
 	sc := r.scope(scope)
 	sc.behind = false
-	r.seen(sc, version, r.opts.Now())
+	r.went(sc, version, r.opts.Now())
 }
 
 // Trouble implements Sink.
@@ -366,6 +366,15 @@ func (r *Runtime) scope(name string) *scopeState {
 		r.scopes[name] = sc
 	}
 	return sc
+}
+
+// went is seen for a watch that goes on: it only goes forward. That of a replica that took over may be
+// behind what the leader before it had stored, and what that had recorded stays recorded.
+func (r *Runtime) went(sc *scopeState, version string, now time.Time) {
+	if v := detect.ParseResourceVersion(version); v != 0 && v < detect.ParseResourceVersion(sc.ResourceVersion) {
+		version = ""
+	}
+	r.seen(sc, version, now)
 }
 
 func (r *Runtime) seen(sc *scopeState, version string, now time.Time) {

@@ -340,3 +340,30 @@ func TestTakeover(t *testing.T) {
 		t.Error("no run was without a gap: the test says nothing of what is promised")
 	}
 }
+
+// A replica whose watch is behind what was stored does not take that back: the next one would count anew
+// what is recorded of pods that it still sees.
+func TestCoverageGoesForward(t *testing.T) {
+	g := start(t, new(ledger), nil)
+	g.Replace("", []Object{object(pod("u", 20, running(0)))}, "27")
+	g.Apply("", object(pod("u", 21, running(0))))
+	g.Progress("", "22")
+	g.Delete("", object(pod("u", 23, running(0))))
+	stored := func() string {
+		g.Runtime.mu.Lock()
+		defer g.Runtime.mu.Unlock()
+		return g.scope("").ResourceVersion
+	}
+	if v := stored(); v != "27" {
+		t.Errorf("the coverage went back to version %s", v)
+	}
+	g.Progress("", "30")
+	if v := stored(); v != "30" {
+		t.Errorf("the coverage is at version %s, want 30", v)
+	}
+	g.Replace("", nil, "5") // the cluster was restored from a backup
+	if v := stored(); v != "5" {
+		t.Errorf("after a list, the coverage is at version %s, want 5", v)
+	}
+	g.end(t)
+}
