@@ -30,6 +30,7 @@ run: build ## build, then serve the cluster of the kubeconfig, or the recording 
 .PHONY: test
 test: ## test everything that needs neither root nor a cluster, with the race detector
 	$(GO) test -race ./...
+	$(GO) test -run FailingDisk ./internal/store/sqlite
 
 .PHONY: lint
 lint: ## check the format, vet, and run the linters

@@ -227,9 +227,10 @@ func (s *apiServer) info(r *http.Request) runtime.SerializerInfo {
 	return info
 }
 
+// encode writes a copy: the encoder sets the kind of what it is given, and several watches show one object.
 func (s *apiServer) encode(info runtime.SerializerInfo, o runtime.Object) []byte {
 	var b bytes.Buffer
-	if err := s.codecs.EncoderForVersion(info.Serializer, schema.GroupVersions{{Version: "v1"}}).Encode(o, &b); err != nil {
+	if err := s.codecs.EncoderForVersion(info.Serializer, schema.GroupVersions{{Version: "v1"}}).Encode(o.DeepCopyObject(), &b); err != nil {
 		panic(err)
 	}
 	return b.Bytes()

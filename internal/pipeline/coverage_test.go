@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,25 +161,25 @@ func TestWitnessAsks(t *testing.T) {
 		w.Heard(logsInShop, Forbidden)
 		granted := time.Now().Add(10 * time.Minute)
 		ctx, cancel := context.WithCancel(t.Context())
-		asked := 0
+		var asked atomic.Int64
 		go w.Ask(ctx, func(_ context.Context, a Asked) (bool, error) {
-			if asked++; a != logsInShop {
+			if a != logsInShop {
 				t.Errorf("asked for %+v", a)
 			}
-			if asked == 3 {
+			if asked.Add(1) == 3 {
 				return true, errors.New("no answer") // is no permission
 			}
 			return time.Now().After(granted), nil
 		})
 		time.Sleep(9 * time.Minute)
 		synctest.Wait()
-		if len(w.denied()) != 1 || asked < 8 {
-			t.Errorf("asked %d times", asked)
+		if len(w.denied()) != 1 || asked.Load() < 8 {
+			t.Errorf("asked %d times", asked.Load())
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if len(w.denied()) != 0 || asked > 12 {
-			t.Errorf("asked %d times", asked)
+		if len(w.denied()) != 0 || asked.Load() > 12 {
+			t.Errorf("asked %d times", asked.Load())
 		}
 		cancel()
 		synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,10 +139,24 @@ func TestRelabelledToAFailure(t *testing.T) {
 	})
 }
 
+// busyCluster is one whose nodes cannot be read while it is busy.
+type busyCluster struct {
+	*cluster
+	busy atomic.Bool
+}
+
+func (c *busyCluster) Node(ctx context.Context, name string) (*corev1.Node, error) {
+	if c.busy.Load() {
+		return nil, errors.New("the server is busy")
+	}
+	return c.cluster.Node(ctx, name)
+}
+
 // A reading that failed is tried again even where the cause is certain, and what it gives is kept.
 func TestFailedReadingIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, c := new(ledger), &cluster{node: calmNode(), err: errors.New("the server is busy")}
+		l, c := new(ledger), &busyCluster{cluster: &cluster{node: calmNode()}}
+		c.busy.Store(true)
 		g := start(t, l, func(o *Options) { o.Readers.Cluster = c })
 		g.Replace("", []Object{object(limited(pod("u", 1, running(0))))}, "1")
 		g.Apply("", object(limited(pod("u", 2, outOfMemory(0)))))
@@ -152,7 +167,7 @@ func TestFailedReadingIsTriedAgain(t *testing.T) {
 		if r := g.last(t); r.Diagnosis.Detail != "level_unknown" || r.Diagnosis.Confidence != record.Confirmed {
 			t.Fatalf("told %s/%s %s", r.Diagnosis.Cause, r.Diagnosis.Detail, r.Diagnosis.Confidence)
 		}
-		c.err = nil
+		c.busy.Store(false)
 		time.Sleep(3 * time.Minute)
 		g.end(t)
 		if r := g.last(t); r.Diagnosis.Detail != "container_limit" {

@@ -26,6 +26,7 @@ const protobuf = "application/vnd.kubernetes.protobuf"
 // watch in protobuf, pods, nodes, ReplicaSets and logs one by one. A watch is sent every change
 // however far behind it is, so that what is missing in the end was lost by its reader.
 type apiServer struct {
+	encoding sync.Mutex
 	*httptest.Server
 	pods   feed
 	events feed
@@ -102,7 +103,11 @@ func (s *apiServer) set(f *feed, o object) {
 	f.changed.Broadcast()
 }
 
+// encode takes turns: the encoder sets the kind of the object while it writes it, and requests show the
+// same objects.
 func (s *apiServer) encode(o runtime.Object) []byte {
+	s.encoding.Lock()
+	defer s.encoding.Unlock()
 	var b bytes.Buffer
 	if err := s.enc.Encode(o, &b); err != nil {
 		panic(err)
