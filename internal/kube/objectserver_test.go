@@ -320,7 +320,7 @@ func (s *objectServer) info(r *http.Request) runtime.SerializerInfo {
 func (s *objectServer) encode(info runtime.SerializerInfo, o runtime.Object) []byte {
 	var b bytes.Buffer
 	versions := schema.GroupVersions{{Version: "v1"}, {Group: "apps", Version: "v1"}, {Group: "batch", Version: "v1"}}
-	if err := objectCodecs().EncoderForVersion(info.Serializer, versions).Encode(o, &b); err != nil {
+	if err := objectCodecs().EncoderForVersion(info.Serializer, versions).Encode(o.DeepCopyObject(), &b); err != nil {
 		panic(err)
 	}
 	return b.Bytes()
