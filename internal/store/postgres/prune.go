@@ -188,21 +188,26 @@ func (p *pruner) all(ctx context.Context, which selection, args ...any) error {
 	}
 }
 
+// choose returns the rows that a query names by week, number and cluster, and their clusters, to be locked.
+func choose(ctx context.Context, tx *transaction, text string, args ...any) (at rowsAt, clusters map[string]*lockedCluster, err error) {
+	clusters = make(map[string]*lockedCluster)
+	err = query(ctx, tx.tx, text, args, func(scan func(...any) error) error {
+		var w int32
+		var seq int64
+		var cluster string
+		err := scan(&w, &seq, &cluster)
+		at.add(w, seq)
+		clusters[unspell(cluster)] = new(lockedCluster)
+		return err
+	})
+	return at, clusters, err
+}
+
 // remove removes some records, with all that belongs to them. Their issues keep counting them.
 func (p *pruner) remove(ctx context.Context, which selection, limit int, args ...any) (n int, err error) {
 	err = p.step(ctx, "remove the oldest records", func(ctx context.Context, tx *transaction) error {
 		n = 0
-		var at rowsAt
-		clusters := make(map[string]*lockedCluster)
-		err := query(ctx, tx.tx, which.find, append(args, limit), func(scan func(...any) error) error {
-			var w int32
-			var seq int64
-			var cluster string
-			err := scan(&w, &seq, &cluster)
-			at.add(w, seq)
-			clusters[unspell(cluster)] = new(lockedCluster)
-			return err
-		})
+		at, clusters, err := choose(ctx, tx, which.find, append(args, limit)...)
 		if err != nil || len(at.seqs) == 0 {
 			return err
 		}

@@ -12,17 +12,7 @@ import (
 func (p *pruner) recount(ctx context.Context) error {
 	for n := pruneStep; n == pruneStep; {
 		err := p.step(ctx, "count records anew whose issue was lost", func(ctx context.Context, tx *transaction) error {
-			var at rowsAt
-			clusters := make(map[string]*lockedCluster)
-			err := query(ctx, tx.tx, "SELECT week, seq, cluster FROM whyrestart.records WHERE issue IS NULL ORDER BY at, seq LIMIT $1", []any{pruneStep}, func(scan func(...any) error) error {
-				var w int32
-				var seq int64
-				var cluster string
-				err := scan(&w, &seq, &cluster)
-				at.add(w, seq)
-				clusters[unspell(cluster)] = new(lockedCluster)
-				return err
-			})
+			at, clusters, err := choose(ctx, tx, "SELECT week, seq, cluster FROM whyrestart.records WHERE issue IS NULL ORDER BY at, seq LIMIT $1", pruneStep)
 			if n = len(at.seqs); err != nil || n == 0 {
 				return err
 			}
